@@ -1,0 +1,58 @@
+package tokenvault
+
+import "time"
+
+// A ConnectionStatus says whether a connection can be used.
+type ConnectionStatus string
+
+// The states of a connection.
+const (
+	ConnectionActive      ConnectionStatus = "active"
+	ConnectionNeedsReauth ConnectionStatus = "needs_reauth"
+	ConnectionRevoked     ConnectionStatus = "revoked"
+)
+
+// A ReauthReason says why a connection needs its owner again.
+type ReauthReason string
+
+// The reasons for needs_reauth.
+const (
+	ReauthRejected     ReauthReason = "rejected"      // the provider refused the refresh token
+	ReauthLostResponse ReauthReason = "lost_response" // a refresh was cut off after the provider may have rotated
+	ReauthNoRefresh    ReauthReason = "no_refresh"    // expired, and the provider issued no refresh token
+	ReauthUpstream     ReauthReason = "upstream_401"  // the service refused a fresh access token
+)
+
+// An Account is who the owner is at the provider.
+type Account struct {
+	ID    string // the provider's stable identifier; empty if it tells none
+	Label string // shown to people: a login or an e-mail address
+}
+
+// A Connection is a durable link from an owner to one account at a provider. It
+// holds no secret. Its id is what the HTTP API calls credentialId.
+type Connection struct {
+	ID         string
+	Owner      Owner
+	ProviderID string
+	AuthMethod AuthMethod
+	AppID      string // the OAuth app that the grant belongs to
+	Account    Account
+	Status     ConnectionStatus
+	Reason     ReauthReason // set with needs_reauth
+	Scopes     []string     // as granted by the provider
+	// Version counts sealings: it changes with every new credential and with
+	// nothing else.
+	Version int64
+	// ExpiresAt is when the access token expires, by the store's clock. Zero
+	// means that the provider did not say.
+	ExpiresAt  time.Time
+	ObtainedAt time.Time // when the current credential was stored
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	RevokedAt  time.Time // zero unless revoked
+}
+
+// Shared reports whether the connection belongs to the organization rather than
+// to one user.
+func (c Connection) Shared() bool { return c.Owner.UserID == "" }

@@ -1,0 +1,77 @@
+package tokenvault
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault/internal/record"
+)
+
+// A Credential is secret material. It exists in memory only; a store sees it
+// sealed.
+type Credential struct {
+	AuthMethod   AuthMethod
+	AccessToken  Secret
+	RefreshToken Secret // never given to an agent
+	TokenType    string // "Bearer"
+	// Issuer and TokenURL record where the grant was obtained. A refresh token
+	// and a client secret are never sent anywhere else.
+	Issuer   string
+	TokenURL string
+	// ExpiresAt is kept in the connection's row, not in the sealed record.
+	ExpiresAt time.Time
+}
+
+// Tags of the sealed record. A tag is never reused for another meaning.
+const (
+	tagAuthMethod   = 1
+	tagAccessToken  = 2
+	tagRefreshToken = 3
+	tagTokenType    = 4
+	tagIssuer       = 5
+	tagTokenURL     = 6
+)
+
+// marshal encodes c for sealing. ExpiresAt is left out.
+func (c Credential) marshal() []byte {
+	var w record.Writer
+	w.String(tagAuthMethod, string(c.AuthMethod))
+	w.String(tagAccessToken, c.AccessToken.Reveal())
+	w.String(tagRefreshToken, c.RefreshToken.Reveal())
+	w.String(tagTokenType, c.TokenType)
+	w.String(tagIssuer, c.Issuer)
+	w.String(tagTokenURL, c.TokenURL)
+	return w.Bytes()
+}
+
+// unmarshalCredential decodes what marshal wrote. Unknown tags are skipped, so
+// that an older binary reads what a newer one sealed.
+func unmarshalCredential(b []byte) (Credential, error) {
+	var c Credential
+	err := record.Each(b, func(tag byte, value []byte) {
+		switch tag {
+		case tagAuthMethod:
+			c.AuthMethod = AuthMethod(value)
+		case tagAccessToken:
+			c.AccessToken = NewSecret(string(value))
+		case tagRefreshToken:
+			c.RefreshToken = NewSecret(string(value))
+		case tagTokenType:
+			c.TokenType = string(value)
+		case tagIssuer:
+			c.Issuer = string(value)
+		case tagTokenURL:
+			c.TokenURL = string(value)
+		}
+	})
+	if err != nil {
+		return Credential{}, fmt.Errorf("credential record: %w", ErrUnsealable)
+	}
+	return c, nil
+}
+
+// forAgent returns c without what an agent never receives.
+func (c Credential) forAgent() Credential {
+	c.RefreshToken = Secret{}
+	return c
+}

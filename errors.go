@@ -1,0 +1,100 @@
+package tokenvault
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The sentinels below are the only errors that cross a room's border; everything
+// else is internal. Compare with [errors.Is]. The HTTP status of each stands in
+// one table, httpapi/problem.go.
+var (
+	// ErrInvalid reports bad input; errors.AsType[*FieldError] names the field.
+	ErrInvalid = errors.New("invalid input")
+	// ErrUnauthenticated reports a missing, wrong, expired or revoked caller credential.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrDenied reports a caller that is known and not allowed.
+	ErrDenied = errors.New("not allowed")
+	// ErrNotFound reports an object that does not exist, or that belongs to
+	// another tenant or owner: the two cannot be told apart.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict reports a state that changed under the caller. Reading again
+	// and retrying is safe.
+	ErrConflict = errors.New("conflict")
+	// ErrExpired reports an auth request or attempt whose time is over.
+	ErrExpired = errors.New("expired")
+	// ErrFenced reports a refresh result that came after its lease was taken over.
+	// Nothing was stored.
+	ErrFenced = errors.New("lease was taken over")
+	// ErrUnsealable reports sealed data that was altered, was sealed for another
+	// place, or was sealed by a key that is not held.
+	ErrUnsealable = errors.New("sealed data cannot be opened")
+	// ErrNoApp reports a provider for which no OAuth app is registered.
+	ErrNoApp = errors.New("no OAuth app is registered")
+	// ErrStateInvalid reports an authorization response whose state is unknown,
+	// used, expired, or bound to another user, browser, app or issuer. The cases
+	// cannot be told apart from outside; the audit entry says which it was.
+	ErrStateInvalid = errors.New("the authorization response does not belong to an open attempt")
+	// ErrUnavailable reports a store or audit log that cannot be reached. Nothing
+	// was released and nothing was changed.
+	ErrUnavailable = errors.New("temporarily unavailable")
+	// ErrClosed reports a call on a Vault after Close.
+	ErrClosed = errors.New("vault is closed")
+)
+
+// A FieldError says which input field is wrong and what to do about it. It wraps
+// [ErrInvalid] and never holds the submitted value.
+type FieldError struct {
+	Field  string // JSON name of the field, such as "scopes"
+	Reason string // what is expected, such as "must not be empty"
+}
+
+// Error returns the field and the reason.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
+
+// Unwrap returns [ErrInvalid].
+func (e *FieldError) Unwrap() error { return ErrInvalid }
+
+func invalid(field, reason string) error { return &FieldError{Field: field, Reason: reason} }
+
+// An AuthRequiredError says that the call must pause until a person acts. The
+// request is durable: wait for it with [Vault.Wait], then resolve again.
+type AuthRequiredError struct {
+	Request AuthRequest
+}
+
+// Error names the provider and what is needed. It holds no secret.
+func (e *AuthRequiredError) Error() string {
+	return fmt.Sprintf("%s: authorization required (%s): open %s", e.Request.ProviderID, e.Request.Reason, e.Request.ConnectURL)
+}
+
+// A ProviderError says that an outside service failed. It never holds a body, a
+// URL query or a credential that was sent.
+type ProviderError struct {
+	ProviderID string
+	Op         string        // "exchange", "refresh", "revoke", "userinfo"
+	Status     int           // HTTP status; 0 if there was no answer
+	Code       string        // the RFC 6749 §5.2 error code, if it is a known one
+	RetryAfter time.Duration // 0 if the provider did not say
+	Transient  bool          // the same call may succeed later
+	Err        error         // a transport error's class, never a body
+}
+
+// Error names the provider, the operation and the outcome.
+func (e *ProviderError) Error() string {
+	s := fmt.Sprintf("provider %s: %s failed", e.ProviderID, e.Op)
+	if e.Status != 0 {
+		s += fmt.Sprintf(" with HTTP status %d", e.Status)
+	}
+	if e.Code != "" {
+		s += " (" + e.Code + ")"
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the transport error's class.
+func (e *ProviderError) Unwrap() error { return e.Err }

@@ -1,0 +1,134 @@
+package tokenvault
+
+import (
+	"context"
+	"time"
+)
+
+// A Flow knows one auth method: how a connect begins and, by the optional
+// abilities below, how it ends and what can be done with its credentials. Flows
+// keep no state of their own and must be safe for concurrent use.
+type Flow interface {
+	// Begin prepares one attempt. It must not contact the person or the provider
+	// in a way that leaves a trace if the attempt is never used.
+	Begin(ctx context.Context, in BeginInput) (Step, error)
+}
+
+// A Client is an OAuth client registration with its secret, in memory only.
+type Client struct {
+	AppID  string
+	ID     string
+	Secret Secret
+}
+
+// BeginInput is what a flow needs to begin an attempt.
+type BeginInput struct {
+	Provider    Provider
+	Client      Client
+	RedirectURL string // the callback, from configuration
+	State       Secret // the OAuth state parameter, 256 bits
+	Scopes      []string
+	Reconnect   bool   // the owner connected this account before
+	LoginHint   string // account id to preselect; empty if unknown
+}
+
+// A Step is where to send the browser next.
+type Step struct {
+	URL string
+	// Private is what Complete needs and nobody else may know, such as the PKCE
+	// verifier. The vault seals it with the attempt.
+	Private Secret
+}
+
+// A Redirecting flow ends with a return to the callback URL.
+type Redirecting interface {
+	// Complete exchanges what returned for a credential. The vault has proven
+	// before that the same user and browser came back, and that state and app
+	// belong to the attempt. It fails with [ErrStateInvalid] on a wrong issuer
+	// and with *[ProviderError] when the provider refuses.
+	Complete(ctx context.Context, in CompleteInput) (Completed, error)
+}
+
+// CompleteInput is what a flow needs to complete an attempt.
+type CompleteInput struct {
+	Provider    Provider
+	Client      Client
+	RedirectURL string
+	Private     Secret
+	Code        Secret
+	Iss         string // RFC 9207; empty if absent
+	Scopes      []string
+}
+
+// Completed is a fresh credential and whose account it is for.
+type Completed struct {
+	Credential Credential
+	Account    Account
+	Scopes     []string      // as granted; what was requested if the provider did not say
+	ExpiresIn  time.Duration // 0: the provider did not say
+}
+
+// A Watching flow ends when a login is seen in a browser; nothing returns.
+type Watching interface {
+	// Watch blocks until the login is done, failed or given up.
+	Watch(ctx context.Context, session BrowserSession, provider Provider) error
+	// Capture reads the authenticated state of the provider's declared domains.
+	Capture(ctx context.Context, session BrowserSession, provider Provider) (Completed, error)
+}
+
+// A Refresher is a flow whose credentials can be renewed without the owner.
+type Refresher interface {
+	// Refresh sends the refresh token at most once. It never fails: what happened
+	// is the outcome.
+	Refresh(ctx context.Context, in RefreshInput) RefreshOutcome
+}
+
+// RefreshInput is what a flow needs to refresh.
+type RefreshInput struct {
+	Provider   Provider
+	Client     Client
+	Credential Credential
+	Scopes     []string // granted so far
+}
+
+// A RefreshOutcome is what became of a refresh: [Rotated], [Rejected],
+// [Transient] or [Uncertain].
+type RefreshOutcome interface{ refreshOutcome() }
+
+// Rotated means that the provider issued a new access token and, perhaps, a new
+// refresh token; an absent one keeps the old.
+type Rotated struct {
+	Credential Credential
+	Scopes     []string
+	ExpiresIn  time.Duration // 0: the provider did not say
+}
+
+// Rejected means that the provider says that the grant is dead.
+type Rejected struct{ Err *ProviderError }
+
+// Transient means that the refresh token was not spent: the provider answered
+// with a passing error, or nothing was sent.
+type Transient struct{ Err *ProviderError }
+
+// Uncertain means that the request was sent and no full answer came back: the
+// refresh token may have been spent.
+type Uncertain struct{ Err *ProviderError }
+
+func (Rotated) refreshOutcome()   {}
+func (Rejected) refreshOutcome()  {}
+func (Transient) refreshOutcome() {}
+func (Uncertain) refreshOutcome() {}
+
+// A Revoker is a flow that can end a grant at the provider (RFC 7009, or the
+// provider's own way).
+type Revoker interface {
+	// RevokeGrant is idempotent: a grant that is already gone is no error.
+	RevokeGrant(ctx context.Context, in RefreshInput) error
+}
+
+// A Prober is a flow that can tell whether a credential still works.
+type Prober interface {
+	// Probe returns nil if it works and an error wrapping [ErrDenied] if the
+	// provider refuses it.
+	Probe(ctx context.Context, in RefreshInput) error
+}

@@ -1,0 +1,31 @@
+package tokenvault
+
+import "time"
+
+// A Release says in which form a credential may leave the vault.
+type Release string
+
+// The releases, from the narrower to the wider.
+const (
+	ReleaseInject Release = "inject" // requests are authorized on the agent's behalf; it never sees the token
+	ReleaseToken  Release = "token"  // the agent receives the access token
+)
+
+// Covers reports whether r allows what is asked for.
+func (r Release) Covers(asked Release) bool { return r == asked || r == ReleaseToken }
+
+// Valid reports whether r is a known release.
+func (r Release) Valid() bool { return r == ReleaseInject || r == ReleaseToken }
+
+// A Permission is what one agent may do with one connection. Without one an
+// agent may do nothing; the owner creates it on the confirm page.
+type Permission struct {
+	ID           string
+	Owner        Owner // who granted it
+	AgentID      string
+	ConnectionID string
+	Scopes       []string
+	Release      Release
+	CreatedAt    time.Time
+	ExpiresAt    time.Time // zero: until withdrawn
+}

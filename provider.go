@@ -1,0 +1,219 @@
+package tokenvault
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+)
+
+// An AuthMethod says how a person connects an account at a provider.
+type AuthMethod string
+
+// The auth methods.
+const (
+	AuthOAuth2       AuthMethod = "oauth2"
+	AuthBrowserLogin AuthMethod = "browser_login"
+	AuthAPIKey       AuthMethod = "api_key"
+)
+
+// A UsageMode says what a tool works with once an account is connected.
+type UsageMode string
+
+// The usage modes.
+const (
+	UsageToken   UsageMode = "token"   // requests carry a credential
+	UsageSession UsageMode = "session" // a tool drives the signed-in browser session
+)
+
+// A Provider is an outside service reached by one auth method. It is data: the
+// catalog holds the ones that ship, and a deployment adds its own.
+type Provider struct {
+	ID          string     `json:"id" yaml:"id"`                   // "github"; lower-case letters, digits and hyphens
+	Name        string     `json:"name" yaml:"name"`               // shown to people: "GitHub"
+	Service     string     `json:"service" yaml:"service"`         // groups the auth methods of one service
+	Description string     `json:"description" yaml:"description"` // one sentence, shown to people
+	IconURL     string     `json:"iconUrl,omitempty" yaml:"iconUrl"`
+	AuthMethod  AuthMethod `json:"authMethod" yaml:"authMethod"`
+	UsageMode   UsageMode  `json:"usageMode" yaml:"usageMode"` // default token
+	// Hosts lists where a credential may be sent, as exact lower-case host names
+	// or host:port. A request to any other host is refused before injection.
+	Hosts []string `json:"hosts" yaml:"hosts"`
+	// OAuth2 is set when AuthMethod is oauth2.
+	OAuth2 *OAuth2 `json:"oauth2,omitempty" yaml:"oauth2"`
+	// Verified is "docs" when every fact was read in the provider's own
+	// documentation, else "unverified".
+	Verified string `json:"verified" yaml:"verified"`
+	// Sources cites the page that was read for each fact.
+	Sources []Source `json:"sources,omitempty" yaml:"sources"`
+}
+
+// A Source cites where a fact about a provider was read.
+type Source struct {
+	Fact string `json:"fact" yaml:"fact"`
+	URL  string `json:"url" yaml:"url"`
+}
+
+// A ClientAuth is how the vault authenticates at a token endpoint (RFC 7591 §2,
+// token_endpoint_auth_method).
+type ClientAuth string
+
+// The client authentication methods.
+const (
+	ClientSecretBasic ClientAuth = "client_secret_basic"
+	ClientSecretPost  ClientAuth = "client_secret_post"
+	ClientAuthNone    ClientAuth = "none"
+)
+
+// OAuth2 describes a provider's OAuth 2.0 endpoints and quirks.
+type OAuth2 struct {
+	// Issuer is the authorization server's identifier (RFC 8414 §2). When it is
+	// set, an iss parameter (RFC 9207) and id_tokens must name it exactly.
+	Issuer string `json:"issuer,omitempty" yaml:"issuer"`
+	// IssRequired is true when the server advertises
+	// authorization_response_iss_parameter_supported: a response without iss is
+	// then refused.
+	IssRequired      bool   `json:"issRequired,omitempty" yaml:"issRequired"`
+	AuthorizationURL string `json:"authorizationUrl" yaml:"authorizationUrl"`
+	TokenURL         string `json:"tokenUrl" yaml:"tokenUrl"`
+	RevocationURL    string `json:"revocationUrl,omitempty" yaml:"revocationUrl"` // RFC 7009
+	UserInfoURL      string `json:"userInfoUrl,omitempty" yaml:"userInfoUrl"`
+	JWKSURL          string `json:"jwksUrl,omitempty" yaml:"jwksUrl"`
+	// ClientAuth is how the client authenticates at the token endpoint. Default
+	// client_secret_basic.
+	ClientAuth ClientAuth `json:"clientAuth,omitempty" yaml:"clientAuth"`
+	// DefaultScopes are requested when the app and the caller name none.
+	DefaultScopes []string `json:"defaultScopes,omitempty" yaml:"defaultScopes"`
+	// AlwaysScopes are added to every request, such as offline_access.
+	AlwaysScopes []string `json:"alwaysScopes,omitempty" yaml:"alwaysScopes"`
+	// ScopeParam is the authorization parameter that carries scopes. Default "scope".
+	ScopeParam string `json:"scopeParam,omitempty" yaml:"scopeParam"`
+	// ScopeSeparator joins scopes in a request. Default one space; answers are
+	// split on spaces and commas.
+	ScopeSeparator string `json:"scopeSeparator,omitempty" yaml:"scopeSeparator"`
+	// ScopeImplies lists, for a granted scope, what it also covers.
+	ScopeImplies map[string][]string `json:"scopeImplies,omitempty" yaml:"scopeImplies"`
+	// AuthorizationParams are extra parameters of the authorization request, such
+	// as access_type=offline.
+	AuthorizationParams map[string]string `json:"authorizationParams,omitempty" yaml:"authorizationParams"`
+	// TokenPath is the dotted path of the object that holds the token in the
+	// answer, for providers that nest it ("authed_user"). Default the root.
+	TokenPath string `json:"tokenPath,omitempty" yaml:"tokenPath"`
+	// DefaultLifetime stands in for a missing expires_in. Zero means that the
+	// token does not expire until the provider refuses it.
+	DefaultLifetime time.Duration `json:"defaultLifetime,omitempty" yaml:"defaultLifetime"`
+	// RejectedCodes are further token-endpoint error codes, beside invalid_grant,
+	// that mean that the grant is dead.
+	RejectedCodes []string `json:"rejectedCodes,omitempty" yaml:"rejectedCodes"`
+	// AccountID and AccountLabel are dotted paths, tried in order, into the
+	// id_token's claims, then the userinfo answer, then the token answer.
+	AccountID    []string `json:"accountId,omitempty" yaml:"accountId"`
+	AccountLabel []string `json:"accountLabel,omitempty" yaml:"accountLabel"`
+	// Setup tells an administrator how to register an app, in steps.
+	Setup      []string `json:"setup,omitempty" yaml:"setup"`
+	ConsoleURL string   `json:"consoleUrl,omitempty" yaml:"consoleUrl"`
+}
+
+// CoversScopes reports whether granted, with what it implies, includes required,
+// and returns the ones that are missing in the order of required.
+func (p Provider) CoversScopes(granted, required []string) (missing []string, ok bool) {
+	for _, want := range required {
+		if !slices.Contains(granted, want) && !p.implied(granted, want) {
+			missing = append(missing, want)
+		}
+	}
+	return missing, len(missing) == 0
+}
+
+func (p Provider) implied(granted []string, want string) bool {
+	if p.OAuth2 == nil {
+		return false
+	}
+	return slices.ContainsFunc(granted, func(scope string) bool {
+		return slices.Contains(p.OAuth2.ScopeImplies[scope], want)
+	})
+}
+
+// AllowsHost reports whether a credential of the provider may be sent to
+// hostport, "host" or "host:port". A listed host without a port means 443.
+func (p Provider) AllowsHost(hostport string) bool {
+	host := canonicalHost(hostport)
+	return slices.ContainsFunc(p.Hosts, func(h string) bool { return canonicalHost(h) == host })
+}
+
+func canonicalHost(hostport string) string {
+	h := strings.ToLower(hostport)
+	host, port, found := strings.Cut(h, ":")
+	if strings.HasPrefix(h, "[") { // IPv6 literal: [::1]:443
+		i := strings.LastIndex(h, "]")
+		host, port, found = h[:i+1], strings.TrimPrefix(h[i+1:], ":"), strings.HasPrefix(h[i+1:], ":")
+	}
+	host = strings.TrimSuffix(host, ".")
+	if !found {
+		port = "443"
+	}
+	return host + ":" + port
+}
+
+// A Catalog is an immutable set of providers. It is safe for concurrent use.
+type Catalog struct {
+	byID map[string]Provider
+	ids  []string // sorted
+}
+
+// NewCatalog returns a catalog of the providers. Two with one id are an error,
+// so that nothing a deployment adds shadows what ships.
+func NewCatalog(providers ...Provider) (*Catalog, error) {
+	c := &Catalog{byID: make(map[string]Provider, len(providers))}
+	for _, p := range providers {
+		if _, dup := c.byID[p.ID]; dup {
+			return nil, fmt.Errorf("provider %q is defined twice: choose another id: %w", p.ID, ErrInvalid)
+		}
+		c.byID[p.ID] = p
+		c.ids = append(c.ids, p.ID)
+	}
+	slices.Sort(c.ids)
+	return c, nil
+}
+
+// Provider returns the provider with the id, or an error wrapping [ErrNotFound]
+// that names it.
+func (c *Catalog) Provider(id string) (Provider, error) {
+	p, ok := c.byID[id]
+	if !ok {
+		return Provider{}, fmt.Errorf("provider %q is not in the catalog: %w", printable(id), ErrNotFound)
+	}
+	return p, nil
+}
+
+// All yields the providers in the order of their ids.
+func (c *Catalog) All() iter.Seq[Provider] {
+	return func(yield func(Provider) bool) {
+		for _, id := range c.ids {
+			if !yield(c.byID[id]) {
+				return
+			}
+		}
+	}
+}
+
+// printable returns id if it is a well-formed provider id, else a placeholder:
+// an error must not echo what a caller submitted.
+func printable(id string) string {
+	if ValidProviderID(id) {
+		return id
+	}
+	return "?"
+}
+
+// ValidProviderID reports whether id is 1 to 64 lower-case letters, digits and
+// hyphens, and starts with a letter.
+func ValidProviderID(id string) bool {
+	if id == "" || len(id) > 64 || id[0] < 'a' || id[0] > 'z' {
+		return false
+	}
+	return !strings.ContainsFunc(id, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+	})
+}

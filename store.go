@@ -1,0 +1,335 @@
+package tokenvault
+
+import (
+	"context"
+	"time"
+)
+
+// A Store keeps everything that is durable. Its methods are commands: each is
+// one atomic transaction that happens whole or not at all, because a store of
+// single-row reads and writes cannot keep the vault's promises.
+//
+// Every implementation must hold to this, and storetest proves it:
+//
+//   - Methods are safe for concurrent use, also from several processes unless the
+//     implementation says otherwise.
+//   - Rows of another tenant, or of an owner that the given one does not see
+//     ([Owner.Sees]), are [ErrNotFound].
+//   - The store's clock decides. Callers pass durations; a store sets every time.
+//   - Events given to a command are written in its transaction.
+//   - Nothing is held open between calls.
+//   - A store that cannot be reached, is full or is read-only returns an error
+//     wrapping [ErrUnavailable], and nothing was changed.
+type Store interface {
+	ConnectionStore
+	RefreshStore
+	AuthRequestStore
+	AttemptStore
+	PermissionStore
+	AppStore
+	DataKeyStore
+	APIKeyStore
+	AuditStore
+	JobStore
+
+	// Ping reports whether the store can be read and written.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// A Page asks for one page of a list in ascending order of ids.
+type Page struct {
+	After string // the last id of the page before; empty for the first
+	Limit int    // 1 to 1000
+}
+
+// A SealedConnection is a connection with its sealed credential.
+type SealedConnection struct {
+	Connection
+	Record SealedRecord // zero once revoked
+}
+
+// ConnectionStore keeps connections. At most one exists per (owner, provider,
+// account id).
+type ConnectionStore interface {
+	// FindUsable returns, in one round trip, all that resolve needs: the owner's
+	// own connections and its organization's at the provider, revoked ones too.
+	// It writes nothing.
+	FindUsable(ctx context.Context, q FindQuery) (Found, error)
+	GetConnection(ctx context.Context, owner Owner, id string) (SealedConnection, error)
+	// FindAccount returns the connection of exactly this owner to the account, in
+	// any status.
+	FindAccount(ctx context.Context, owner Owner, providerID, accountID string) (SealedConnection, error)
+	// ListConnections returns what the owner sees and was not revoked.
+	ListConnections(ctx context.Context, owner Owner, page Page) ([]Connection, error)
+	// Revoke ends a connection: its sealed credential is erased, its permissions
+	// are deleted, its fence moves on, and the job goes into the outbox, together.
+	// Revoking a revoked connection changes nothing and is no error.
+	Revoke(ctx context.Context, cmd Revocation) (Connection, error)
+}
+
+// A FindQuery asks for what an agent could use.
+type FindQuery struct {
+	Owner        Owner
+	AgentID      string
+	ProviderID   string
+	ConnectionID string // empty: any
+}
+
+// Found is the answer to a FindQuery.
+type Found struct {
+	Now        time.Time // the store's clock
+	Candidates []Candidate
+}
+
+// A Candidate is a connection with what is needed to use it.
+type Candidate struct {
+	SealedConnection
+	Permission *Permission // the agent's, unless it has none or it expired
+	WrappedKey Sealed      // the data key of Record; empty once revoked
+}
+
+// A Revocation is the command of ConnectionStore.Revoke.
+type Revocation struct {
+	Owner        Owner
+	ConnectionID string
+	Job          *Job // provider-side revocation; nil if there is none
+	Event        Event
+}
+
+// RefreshStore is the refresh of a credential as a state machine in one row: a
+// lease, a fence and a write-ahead mark.
+//
+//	idle ── BeginRefresh ──► leased, marked ── CommitRefresh ──► idle, version+1
+//	                             │  └── FailRefresh ──► idle, or needs_reauth
+//	                             └── lease runs out ──► marked: the next turn is Uncertain
+type RefreshStore interface {
+	// BeginRefresh takes the lease if the connection is active, still has the
+	// version, and nobody holds it. It is lock, mark and proof that the store can
+	// be written, in one durable statement.
+	BeginRefresh(ctx context.Context, cmd RefreshClaim) (RefreshTurn, error)
+	// CommitRefresh stores the new credential as the next version and ends the
+	// turn. It returns [ErrFenced], and stores nothing, if the turn is over.
+	CommitRefresh(ctx context.Context, cmd RefreshCommit) (SealedConnection, error)
+	// FailRefresh ends the turn without a new credential. [ErrFenced] as above.
+	FailRefresh(ctx context.Context, cmd RefreshFailure) error
+}
+
+// A RefreshClaim is the command of RefreshStore.BeginRefresh.
+type RefreshClaim struct {
+	Owner        Owner
+	ConnectionID string
+	Version      int64 // the version that was found stale
+	Lease        time.Duration
+}
+
+// A RefreshTurn says whether it is the caller's turn to refresh.
+type RefreshTurn struct {
+	Held bool
+	// Fence is the number of the turn. Only its holder can commit.
+	Fence int64
+	// Uncertain is true if an earlier turn ended without a word: its request may
+	// have spent the refresh token.
+	Uncertain bool
+	// Connection is the row as it is now; with another version somebody else
+	// has refreshed.
+	Connection SealedConnection
+	WrappedKey Sealed
+	Now        time.Time
+	// RetryIn is when to look again, if the turn is not held and the version is
+	// still the same.
+	RetryIn time.Duration
+}
+
+// A RefreshCommit is the command of RefreshStore.CommitRefresh.
+type RefreshCommit struct {
+	Owner        Owner
+	ConnectionID string
+	Fence        int64
+	Record       SealedRecord  // sealed for the next version
+	ExpiresIn    time.Duration // 0: unknown
+	Scopes       []string
+	Event        Event
+}
+
+// A RefreshFailure is the command of RefreshStore.FailRefresh.
+type RefreshFailure struct {
+	Owner        Owner
+	ConnectionID string
+	Fence        int64
+	Reason       ReauthReason  // empty: the connection stays active
+	KeepMark     bool          // the refresh token may have been spent
+	HoldOff      time.Duration // nobody gets a turn before
+	Event        Event
+}
+
+// AuthRequestStore keeps auth requests.
+type AuthRequestStore interface {
+	// OpenOrJoin returns the pending request with the same [AuthRequest.Key] and
+	// true, or stores the given one. An expired one is settled first.
+	OpenOrJoin(ctx context.Context, cmd NewAuthRequest) (req AuthRequest, joined bool, err error)
+	// GetAuthRequest returns a request of exactly this owner. One whose time is
+	// over is returned as expired, also before a sweep.
+	GetAuthRequest(ctx context.Context, owner Owner, id string) (AuthRequest, error)
+	// Settle moves a pending request to a final state with all that follows from
+	// it, exactly once. It returns [ErrExpired] if the request's time is over,
+	// [ErrConflict] if it is settled or the connection's version moved on, and
+	// stores nothing then.
+	Settle(ctx context.Context, cmd Settlement) (AuthRequest, error)
+	// ExpireAuthRequests settles up to limit requests whose time is over, deletes
+	// attempts past theirs, and returns the requests it settled.
+	ExpireAuthRequests(ctx context.Context, limit int) ([]AuthRequest, error)
+}
+
+// A NewAuthRequest is the command of AuthRequestStore.OpenOrJoin.
+type NewAuthRequest struct {
+	Request AuthRequest // times and status are set by the store
+	TTL     time.Duration
+	Event   Event
+}
+
+// A Settlement is the command of AuthRequestStore.Settle.
+type Settlement struct {
+	Owner         Owner
+	AuthRequestID string
+	Status        AuthRequestStatus
+	FailureCode   string
+	// Connection is the new or renewed connection; nil if none comes of it.
+	Connection *SettledConnection
+	// Permission is granted with it. An existing one for the same agent and
+	// connection is widened: scopes are united and the wider release stays.
+	Permission *Permission
+	Events     []Event
+}
+
+// A SettledConnection is stored by Settle: as a new row if its Version is 1,
+// else in place of the version before. Either way it becomes active and any
+// refresh under way is fenced off.
+type SettledConnection struct {
+	SealedConnection
+	ExpiresIn time.Duration // 0: unknown
+}
+
+// AttemptStore keeps attempts.
+type AttemptStore interface {
+	// BeginAttempt stores an attempt of a pending request: [ErrConflict] if the
+	// request is settled, [ErrExpired] if its time is over.
+	BeginAttempt(ctx context.Context, cmd NewAttempt) error
+	// AdvanceAttempt moves the attempt with the state hash from one state to the
+	// next; of concurrent calls one wins. It returns [ErrStateInvalid] if there is
+	// no such attempt in that state, or its time is over. The tenant is not known
+	// before: the hash of 256 random bits is the key.
+	AdvanceAttempt(ctx context.Context, stateHash string, from, to AttemptState) (Attempt, error)
+}
+
+// A NewAttempt is the command of AttemptStore.BeginAttempt.
+type NewAttempt struct {
+	Attempt Attempt // times and state are set by the store
+	TTL     time.Duration
+	Event   Event
+}
+
+// PermissionStore keeps permissions. They are granted by AuthRequestStore.Settle
+// only.
+type PermissionStore interface {
+	ListPermissions(ctx context.Context, owner Owner, page Page) ([]Permission, error)
+	WithdrawPermission(ctx context.Context, owner Owner, id string, event Event) error
+}
+
+// AppStore keeps OAuth apps: at most one per (tenant, organization, provider).
+type AppStore interface {
+	// PutApp stores the app as a new row if its Version is 1, else in place of the
+	// version before: [ErrConflict] if that moved on.
+	PutApp(ctx context.Context, app SealedApp, event Event) (App, error)
+	GetApp(ctx context.Context, tenant, id string) (SealedApp, error)
+	// FindApp returns the organization's app, else the tenant's default.
+	FindApp(ctx context.Context, tenant, organizationID, providerID string) (SealedApp, error)
+	// ListApps returns the apps of exactly the organization; empty: the tenant's.
+	ListApps(ctx context.Context, tenant, organizationID string) ([]App, error)
+	DeleteApp(ctx context.Context, tenant, id string, event Event) error
+}
+
+// A SealedApp is an app with its sealed client secret.
+type SealedApp struct {
+	App
+	Record SealedRecord // zero for a public client
+}
+
+// A DataKey seals the records of one key space. It is itself sealed by the root
+// key.
+type DataKey struct {
+	Tenant    string
+	Space     string
+	Version   uint32 // from 1
+	Wrapped   Sealed
+	CreatedAt time.Time
+}
+
+// DataKeyStore keeps wrapped data keys.
+type DataKeyStore interface {
+	// GetDataKey returns one version; 0 means the newest.
+	GetDataKey(ctx context.Context, tenant, space string, version uint32) (DataKey, error)
+	// CreateDataKey stores the key, or returns the one that is there already.
+	CreateDataKey(ctx context.Context, key DataKey, event Event) (DataKey, error)
+	// AnyDataKey returns some data key of any tenant, or [ErrNotFound] in a fresh
+	// store. It tells at start-up whether the root key fits the data.
+	AnyDataKey(ctx context.Context) (DataKey, error)
+}
+
+// APIKeyStore keeps API keys, of which only a keyed hash is stored.
+type APIKeyStore interface {
+	CreateAPIKey(ctx context.Context, key APIKey, event Event) (APIKey, error)
+	// GetAPIKey finds a key by its id alone: it is what tells the tenant.
+	GetAPIKey(ctx context.Context, id string) (APIKey, error)
+	ListAPIKeys(ctx context.Context, tenant string, page Page) ([]APIKey, error)
+	RevokeAPIKey(ctx context.Context, tenant, id string, event Event) error
+}
+
+// AuditStore keeps events. Nothing changes or deletes one.
+type AuditStore interface {
+	// AppendAudit writes the events in one durable commit.
+	AppendAudit(ctx context.Context, events []Event) error
+	// ListAudit returns events in the order they were written. Page.After is an
+	// event id.
+	ListAudit(ctx context.Context, tenant string, page Page) ([]Event, error)
+}
+
+// A Job is background work that follows from a command, written in its
+// transaction.
+type Job struct {
+	ID           string
+	Kind         JobKind
+	Owner        Owner
+	ProviderID   string
+	AppID        string
+	ConnectionID string
+	Record       SealedRecord // what the work needs and nobody may read
+	Attempts     int          // turns taken so far, with this one
+	CreatedAt    time.Time
+}
+
+// A JobKind names a kind of background work.
+type JobKind string
+
+// JobRevokeGrant ends a grant at the provider after it was revoked here.
+const JobRevokeGrant JobKind = "revoke_grant"
+
+// JobStore hands out background work by lease.
+type JobStore interface {
+	// ClaimJobs leases up to limit jobs that are due. A job whose lease runs out
+	// is handed out again.
+	ClaimJobs(ctx context.Context, limit int, lease time.Duration) ([]Job, error)
+	FinishJob(ctx context.Context, cmd JobResult) error
+}
+
+// A JobResult is the command of JobStore.FinishJob. A job that is not done is
+// due again after RetryIn, or is kept as dead and never handed out again.
+type JobResult struct {
+	ID      string
+	Attempt int // Job.Attempts of the turn; a later turn makes this one void: [ErrFenced]
+	Done    bool
+	Dead    bool
+	RetryIn time.Duration
+	Error   string // a code, never a body
+	Events  []Event
+}
