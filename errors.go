@@ -36,6 +36,12 @@ var (
 	// used, expired, or bound to another user, browser, app or issuer. The cases
 	// cannot be told apart from outside; the audit entry says which it was.
 	ErrStateInvalid = errors.New("the authorization response does not belong to an open attempt")
+	// ErrAccountMismatch reports a reconnect with another account than before. The
+	// old credential was kept and the auth request is still open.
+	ErrAccountMismatch = errors.New("another account was connected before")
+	// ErrCredentialRejected is what a tool returns, wrapped, when the service
+	// answered 401 to an authorized request.
+	ErrCredentialRejected = errors.New("the service rejected the credential")
 	// ErrUnavailable reports a store or audit log that cannot be reached. Nothing
 	// was released and nothing was changed.
 	ErrUnavailable = errors.New("temporarily unavailable")

@@ -1,0 +1,93 @@
+package tokenvault
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// An Access is one release of a credential to one agent. It does not renew
+// itself: resolve again for the next call.
+type Access struct {
+	vault      *Vault
+	actor      Actor
+	request    ResolveRequest
+	provider   Provider
+	connection Connection
+	credential Credential
+}
+
+// Connection returns what is used, without secrets.
+func (a *Access) Connection() Connection { return a.connection }
+
+// Provider returns the provider.
+func (a *Access) Provider() Provider { return a.provider }
+
+// Authorize adds the credential to r after checking that r goes to one of the
+// provider's hosts by https, or by http to a host that the provider lists as
+// host:port on a loopback name. It fails with [ErrDenied], and leaves r as it
+// was, if not. Cookies and any Authorization header that r carries are dropped.
+func (a *Access) Authorize(r *http.Request) error {
+	if r.URL == nil || !a.allows(r) {
+		return fmt.Errorf("%s: the request goes to a host that is not the provider's: %w", a.provider.ID, ErrDenied)
+	}
+	r.Header.Del("Cookie")
+	r.Header.Set("Authorization", "Bearer "+a.credential.AccessToken.Reveal())
+	return nil
+}
+
+func (a *Access) allows(r *http.Request) bool {
+	if r.URL.User != nil || (r.Host != "" && !strings.EqualFold(r.Host, r.URL.Host)) {
+		return false
+	}
+	switch r.URL.Scheme {
+	case "https":
+		return a.provider.AllowsHost(r.URL.Host)
+	case "http":
+		return r.URL.Port() != "" && isLoopbackName(r.URL.Hostname()) && a.provider.AllowsHost(r.URL.Host)
+	}
+	return false
+}
+
+// Transport returns a round tripper that authorizes each request before base
+// sends it; nil means [http.DefaultTransport]. A redirect to a foreign host
+// fails rather than taking the credential along.
+func (a *Access) Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return authorizing{a, base}
+}
+
+type authorizing struct {
+	access *Access
+	base   http.RoundTripper
+}
+
+// RoundTrip authorizes a copy of r and sends it.
+func (t authorizing) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	if err := t.access.Authorize(r); err != nil {
+		return nil, err
+	}
+	return t.base.RoundTrip(r)
+}
+
+// Reveal returns the credential without its refresh token. It fails with
+// [ErrDenied] unless the agent asked for, and is permitted, [ReleaseToken].
+func (a *Access) Reveal() (Credential, error) {
+	if a.request.Release != ReleaseToken {
+		return Credential{}, fmt.Errorf("%s: the access was resolved with release %q: %w", a.provider.ID, a.request.Release, ErrDenied)
+	}
+	return a.credential.forAgent(), nil
+}
+
+// Rejected reports that the service answered 401 to an authorized request. It
+// returns renewed access, or *[AuthRequiredError] if this version was renewed for
+// the same cause already, or cannot be renewed.
+func (a *Access) Rejected(ctx context.Context) (*Access, error) {
+	req := a.request
+	req.ConnectionID, req.RejectedVersion = a.connection.ID, a.connection.Version
+	return a.vault.Resolve(ctx, a.actor, req)
+}

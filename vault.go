@@ -1,0 +1,224 @@
+package tokenvault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Options configures a [Vault]. The zero Options, like nil, works for a vault
+// that only resolves.
+type Options struct {
+	// Tenant is the tenant that the vault serves. Default [DefaultTenant].
+	Tenant string
+	// PublicURL is where browsers reach the vault: https, or http on a loopback
+	// name, without a path. Required to connect.
+	PublicURL string
+	// Mount is the path of the browser-facing HTTP API. Default "/api/token-vault".
+	Mount string
+	// Flows maps each auth method in use to its flow.
+	Flows map[AuthMethod]Flow
+	// ReturnURLs lists where a browser may be sent after a connect. Scheme, host
+	// and path must be equal; a path on PublicURL itself is always allowed.
+	ReturnURLs []string
+	// InProcess makes "token" the release that an agent asks for by default: for
+	// an embedder whose tools run in its own process.
+	InProcess bool
+	// AuthRequestTTL is how long an auth request stays open. Default 24 h.
+	AuthRequestTTL time.Duration
+	// AttemptTTL is how long one OAuth attempt may take. Default 10 min.
+	AttemptTTL time.Duration
+	// Audit says when a release is audited. Default [AuditSync].
+	Audit AuditMode
+	// Logger receives what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// DefaultMount is the default path of the browser-facing HTTP API.
+const DefaultMount = "/api/token-vault"
+
+const (
+	defaultAuthRequestTTL = 24 * time.Hour
+	defaultAttemptTTL     = 10 * time.Minute
+	checkTimeout          = 10 * time.Second
+	drainTimeout          = 35 * time.Second
+)
+
+// A Vault releases credentials to those who may have them and asks owners for
+// those that are missing. It is safe for concurrent use; any number of vaults,
+// in any number of processes, may share one store.
+//
+// # Encryption
+//
+// Credentials, client secrets and attempts are sealed with AES-256-GCM under a
+// data key of their key space: one per organization; personal owners share 256
+// hashed spaces per tenant. Data keys are sealed by the [Sealer]'s root key. What
+// is sealed is bound to its table, tenant, owner, row, field and version, so that
+// nothing can be moved or rolled back field by field unnoticed.
+type Vault struct {
+	store   Store
+	catalog *Catalog
+	opts    Options
+	log     *slog.Logger
+
+	keys      *dataKeys
+	audit     *auditLog
+	waiters   waiters
+	refreshes singleflight.Group
+	// forced remembers, per connection, the version that an upstream 401 led to:
+	// if that one is refused as well, refreshing again is no use.
+	forced sync.Map
+	// heldOff remembers until when a still valid token is left alone after its
+	// provider failed.
+	heldOff sync.Map
+	jobs    chan struct{} // wakes Run
+	work    sync.WaitGroup
+	closing chan struct{}
+	close   sync.Once
+}
+
+// New returns a vault on the store. It fails with an error wrapping
+// [ErrUnsealable] if the store holds data that the sealer's root key does not
+// open, and with a [FieldError] on bad options. Close it after use.
+func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, error) {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{
+		store: store, catalog: catalog, opts: o, log: o.Logger,
+		keys:    newDataKeys(store, sealer),
+		jobs:    make(chan struct{}, 1),
+		closing: make(chan struct{}),
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	if err := v.keys.check(ctx); err != nil {
+		return nil, err
+	}
+	v.audit = newAuditLog(store, o.Audit, o.Logger)
+	return v, nil
+}
+
+func (opts *Options) withDefaults() (Options, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if o.Tenant == "" {
+		o.Tenant = DefaultTenant
+	}
+	if o.Mount == "" {
+		o.Mount = DefaultMount
+	}
+	if o.AuthRequestTTL <= 0 {
+		o.AuthRequestTTL = defaultAuthRequestTTL
+	}
+	if o.AttemptTTL <= 0 {
+		o.AttemptTTL = defaultAttemptTTL
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if !strings.HasPrefix(o.Mount, "/") || strings.HasSuffix(o.Mount, "/") {
+		return o, invalid("mount", "must begin with a slash and not end with one")
+	}
+	if o.PublicURL != "" {
+		if err := checkPublicURL(o.PublicURL); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func checkPublicURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return invalid("publicUrl", "must be an origin such as https://vault.example.com")
+	case u.Path != "":
+		return invalid("publicUrl", "must have no path and no trailing slash")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && isLoopbackName(u.Hostname()):
+		return nil
+	}
+	return invalid("publicUrl", "must be https, except on a loopback name such as 127.0.0.1 or localhost")
+}
+
+func isLoopbackName(host string) bool {
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host, "127.")
+}
+
+// Tenant returns the tenant that the vault serves.
+func (v *Vault) Tenant() string { return v.opts.Tenant }
+
+// Catalog returns the providers.
+func (v *Vault) Catalog() *Catalog { return v.catalog }
+
+// PublicURL returns the origin at which browsers reach the vault.
+func (v *Vault) PublicURL() string { return v.opts.PublicURL }
+
+// Mount returns the path of the browser-facing HTTP API.
+func (v *Vault) Mount() string { return v.opts.Mount }
+
+// Ping reports whether the vault can serve: its store answers and its audit log
+// accepts entries.
+func (v *Vault) Ping(ctx context.Context) error {
+	if err := v.audit.healthy(); err != nil {
+		return err
+	}
+	return v.store.Ping(ctx)
+}
+
+// Close stops taking refreshes, waits up to 35 seconds for those under way, and
+// flushes the audit log. The store stays open.
+func (v *Vault) Close(ctx context.Context) error {
+	v.close.Do(func() { close(v.closing) })
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() { v.work.Wait(); close(drained) }()
+	var err error
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		err = fmt.Errorf("closed with refreshes under way: %w", ctx.Err())
+	}
+	return errors.Join(err, v.audit.close())
+}
+
+func (v *Vault) isClosing() bool {
+	select {
+	case <-v.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// checkActor checks that the actor belongs here.
+func (v *Vault) checkActor(actor Actor) error {
+	if actor.Owner.Tenant != v.opts.Tenant {
+		return fmt.Errorf("actor of another tenant: %w", ErrUnauthenticated)
+	}
+	if actor.Kind == ActorAdmin || actor.Kind == ActorSystem {
+		return nil
+	}
+	if actor.ID == "" {
+		return fmt.Errorf("actor without an id: %w", ErrUnauthenticated)
+	}
+	return actor.Owner.Validate()
+}
+
+// event returns an audit entry of the actor.
+func (v *Vault) event(kind EventKind, actor Actor, owner Owner) Event {
+	return Event{Kind: kind, Tenant: v.opts.Tenant, ActorKind: actor.Kind, ActorID: actor.ID, Owner: owner}
+}

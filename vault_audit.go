@@ -1,0 +1,214 @@
+package tokenvault
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An AuditMode says when an audit entry of a release is durable.
+type AuditMode int
+
+// The audit modes.
+const (
+	// AuditSync makes a release wait until its entry is committed. Entries that
+	// come together share one commit.
+	AuditSync AuditMode = iota
+	// AuditAsync commits within 100 ms; a hard kill may lose those entries.
+	AuditAsync
+	// AuditOff writes no entry for releases. Every other event is written still.
+	AuditOff
+)
+
+const (
+	auditQueue    = 4096
+	auditBatch    = 512
+	auditInterval = 50 * time.Millisecond
+	auditTimeout  = 15 * time.Second
+)
+
+type auditEntry struct {
+	events []Event
+	done   chan error // nil: nobody waits
+}
+
+// auditLog commits events in groups. A release whose event cannot be committed
+// is refused, so the log fails closed: also in AuditAsync, where releases are
+// refused from the first failed commit until one succeeds.
+type auditLog struct {
+	store AuditStore
+	mode  AuditMode
+	log   *slog.Logger
+
+	queue   chan auditEntry
+	failing atomic.Bool
+	stop    chan struct{}
+	stopped chan struct{}
+	once    sync.Once
+}
+
+func newAuditLog(store AuditStore, mode AuditMode, log *slog.Logger) *auditLog {
+	a := &auditLog{
+		store: store, mode: mode, log: log,
+		queue: make(chan auditEntry, auditQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go a.run()
+	return a
+}
+
+// release records the release of a credential as the mode says.
+func (a *auditLog) release(ctx context.Context, event Event) error {
+	switch a.mode {
+	case AuditOff:
+		return nil
+	case AuditAsync:
+		if !a.failing.Load() {
+			return a.enqueue(ctx, auditEntry{events: []Event{event}})
+		}
+	case AuditSync:
+	}
+	return a.append(ctx, event)
+}
+
+// append commits the events and waits for it.
+func (a *auditLog) append(ctx context.Context, events ...Event) error {
+	entry := auditEntry{events: events, done: make(chan error, 1)}
+	if err := a.enqueue(ctx, entry); err != nil {
+		return err
+	}
+	select {
+	case err := <-entry.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("audit entry not confirmed: %w", ctx.Err())
+	case <-a.stopped:
+		select {
+		case err := <-entry.done:
+			return err
+		default:
+			return ErrClosed
+		}
+	}
+}
+
+func (a *auditLog) enqueue(ctx context.Context, entry auditEntry) error {
+	select {
+	case <-a.stop:
+		return ErrClosed
+	default:
+	}
+	select {
+	case a.queue <- entry:
+		return nil
+	case <-a.stop:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("audit log is full: %w", ErrUnavailable)
+	}
+}
+
+func (a *auditLog) healthy() error {
+	if a.failing.Load() {
+		return fmt.Errorf("audit log: %w", ErrUnavailable)
+	}
+	return nil
+}
+
+func (a *auditLog) run() {
+	defer close(a.stopped)
+	for {
+		select {
+		case entry := <-a.queue:
+			a.flush(a.gather(entry))
+		case <-a.stop:
+			for len(a.queue) > 0 {
+				a.flush(a.gather(<-a.queue))
+			}
+			return
+		}
+	}
+}
+
+// gather returns first and what else is queued, up to one batch. In AuditAsync it
+// lets entries come together for a moment, unless somebody waits.
+func (a *auditLog) gather(first auditEntry) []auditEntry {
+	batch := []auditEntry{first}
+	var linger <-chan time.Time
+	if a.mode == AuditAsync && first.done == nil {
+		linger = time.After(auditInterval)
+	}
+	for len(batch) < auditBatch {
+		select {
+		case entry := <-a.queue:
+			batch = append(batch, entry)
+			if entry.done != nil {
+				linger = nil
+			}
+			continue
+		default:
+		}
+		if linger == nil {
+			return batch
+		}
+		select {
+		case entry := <-a.queue:
+			batch = append(batch, entry)
+		case <-linger:
+			return batch
+		case <-a.stop:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (a *auditLog) flush(batch []auditEntry) {
+	var events []Event
+	for _, entry := range batch {
+		events = append(events, entry.events...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), auditTimeout)
+	defer cancel()
+	err := a.store.AppendAudit(ctx, events)
+	if err != nil {
+		a.log.Error("audit log cannot be written: credentials are not released", slog.Any("error", err))
+		err = fmt.Errorf("audit log: %w", ErrUnavailable)
+	}
+	a.failing.Store(err != nil)
+	for _, entry := range batch {
+		if entry.done != nil {
+			entry.done <- err
+		}
+	}
+}
+
+func (a *auditLog) close() error {
+	a.once.Do(func() { close(a.stop) })
+	<-a.stopped
+	return nil
+}
+
+// Events returns the tenant's audit entries in the order they were written. Only
+// an administrator may read them.
+func (v *Vault) Events(ctx context.Context, actor Actor, page Page) ([]Event, error) {
+	if err := v.checkActor(actor); err != nil {
+		return nil, err
+	}
+	if !actor.MayAdminister(v.opts.Tenant, "") {
+		return nil, ErrDenied
+	}
+	return v.store.ListAudit(ctx, v.opts.Tenant, page.limited())
+}
+
+const maxPage = 1000
+
+// limited returns p with a limit between 1 and 1000.
+func (p Page) limited() Page {
+	if p.Limit < 1 || p.Limit > maxPage {
+		p.Limit = maxPage
+	}
+	return p
+}

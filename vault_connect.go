@@ -1,0 +1,212 @@
+package tokenvault
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A ConnectPlan is what the confirm page shows before anything happens.
+type ConnectPlan struct {
+	Request  AuthRequest
+	Provider Provider
+	// Scopes is what will be requested from the provider.
+	Scopes []string
+	// Account is set on a reconnect, a step-up and a permission.
+	Account Account
+	// Choices are the accounts to choose from, for choose_account.
+	Choices []Connection
+	// NeedsRedirect is true if the owner has to go to the provider; otherwise
+	// [Vault.Permit] settles the request.
+	NeedsRedirect bool
+}
+
+// PlanConnect returns what confirming a pending request would do. It writes
+// nothing.
+func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (ConnectPlan, error) {
+	req, err := v.pendingOf(ctx, actor, id)
+	if err != nil {
+		return ConnectPlan{}, err
+	}
+	p, err := v.catalog.Provider(req.ProviderID)
+	if err != nil {
+		return ConnectPlan{}, err
+	}
+	plan := ConnectPlan{Request: req, Provider: p, Scopes: req.Scopes, NeedsRedirect: true}
+	if req.ConnectionID != "" {
+		conn, err := v.store.GetConnection(ctx, req.Owner, req.ConnectionID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return ConnectPlan{}, err
+		}
+		plan.Account = conn.Account
+	}
+	switch req.Reason {
+	case ReasonPermissionRequired:
+		plan.NeedsRedirect = false
+		return plan, nil
+	case ReasonChooseAccount:
+		plan.NeedsRedirect = false
+		plan.Choices, err = v.choices(ctx, req)
+		return plan, err
+	case ReasonMissing, ReasonExpired, ReasonRevoked, ReasonInsufficientScope:
+	}
+	app, err := v.appOf(ctx, req.Owner, p)
+	if err != nil {
+		return ConnectPlan{}, err
+	}
+	plan.Scopes = requestedScopes(req, p, app.App)
+	return plan, nil
+}
+
+func (v *Vault) choices(ctx context.Context, req AuthRequest) ([]Connection, error) {
+	all, err := v.store.ListConnections(ctx, req.Owner, Page{Limit: maxPage})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(c Connection) bool { return c.ProviderID != req.ProviderID }), nil
+}
+
+// requestedScopes is what is asked for at the provider: what the request needs
+// and what the app always asks for, or the provider's default if that is nothing.
+func requestedScopes(req AuthRequest, p Provider, app App) []string {
+	scopes := union(req.Scopes, app.Scopes)
+	if len(scopes) == 0 && p.OAuth2 != nil {
+		scopes = slices.Clone(p.OAuth2.DefaultScopes)
+	}
+	return scopes
+}
+
+// A StartConnect asks to send the owner's browser to the provider.
+type StartConnect struct {
+	AuthRequestID string
+	// ReturnURL is where the browser goes afterwards: a path on the vault's own
+	// origin or one of [Options.ReturnURLs]. Empty: the vault's result page.
+	ReturnURL string
+}
+
+// A Redirect sends the owner's browser to the provider.
+type Redirect struct {
+	URL string
+	// CookieName and CookieValue bind the attempt to the browser that confirmed.
+	// Set the cookie with SameSite=Lax, HttpOnly, and Secure on https, and give
+	// it back to [Vault.FinishConnect].
+	CookieName  string
+	CookieValue Secret
+}
+
+// StartConnect opens an attempt for a pending request of the user's and returns
+// where to send the browser. It fails with [ErrDenied] for anybody but a user,
+// [ErrExpired] or [ErrConflict] if the request is not pending, [ErrNoApp], and
+// with a [FieldError] for a return URL that is not on the list.
+func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) (Redirect, error) {
+	req, err := v.pendingOf(ctx, actor, in.AuthRequestID)
+	if err != nil {
+		return Redirect{}, err
+	}
+	if err := v.checkReturnURL(in.ReturnURL); err != nil {
+		return Redirect{}, err
+	}
+	p, err := v.catalog.Provider(req.ProviderID)
+	if err != nil {
+		return Redirect{}, err
+	}
+	flow, ok := v.opts.Flows[p.AuthMethod]
+	if !ok || p.OAuth2 == nil {
+		return Redirect{}, fmt.Errorf("provider %s: auth method %s is not enabled here: %w", p.ID, p.AuthMethod, ErrInvalid)
+	}
+	app, err := v.appOf(ctx, req.Owner, p)
+	if err != nil {
+		return Redirect{}, err
+	}
+	return v.beginAttempt(ctx, actor, req, p, app, flow, in.ReturnURL)
+}
+
+func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, p Provider, app SealedApp, flow Flow, returnURL string) (Redirect, error) {
+	client, err := v.openClient(ctx, app)
+	if err != nil {
+		return Redirect{}, err
+	}
+	state, browser := random256(), random256()
+	scopes := requestedScopes(req, p, app.App)
+	in := BeginInput{
+		Provider: p, Client: client, RedirectURL: v.CallbackURL(app.App), State: NewSecret(state),
+		Scopes: scopes, Reconnect: req.ConnectionID != "",
+	}
+	step, err := flow.Begin(ctx, in)
+	if err != nil {
+		return Redirect{}, fmt.Errorf("begin connect: %w", err)
+	}
+	attempt := Attempt{
+		ID: newID("at"), AuthRequestID: req.ID, Owner: req.Owner, ProviderID: p.ID, AppID: app.ID,
+		StateHash: hashText(state), BrowserHash: hashText(browser), Issuer: p.OAuth2.Issuer,
+		ReturnURL: returnURL, Scopes: scopes,
+	}
+	attempt.Private, err = v.keys.seal(ctx, attemptPlace(attempt), []byte(step.Private.Reveal()))
+	if err != nil {
+		return Redirect{}, err
+	}
+	event := v.requestEvent(EventConnectStarted, actor, req)
+	if err := v.store.BeginAttempt(ctx, NewAttempt{Attempt: attempt, TTL: v.opts.AttemptTTL, Event: event}); err != nil {
+		return Redirect{}, fmt.Errorf("begin connect: %w", err)
+	}
+	return Redirect{URL: step.URL, CookieName: v.AttemptCookie(state), CookieValue: NewSecret(browser)}, nil
+}
+
+// AttemptCookie returns the name of the cookie that binds the attempt of an OAuth
+// state to its browser. Each attempt has its own, so that two may run side by
+// side.
+func (v *Vault) AttemptCookie(state string) string {
+	name := "tv_attempt_" + hashText(state)[:16]
+	if strings.HasPrefix(v.opts.PublicURL, "https:") {
+		return "__Host-" + name
+	}
+	return name
+}
+
+func attemptPlace(a Attempt) place {
+	return place{table: "attempt", owner: a.Owner, row: a.ID, field: "private", version: 1}
+}
+
+// random256 returns 256 random bits as text.
+func random256() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails: see package crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func hashText(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// checkReturnURL refuses every URL that is neither a plain path of ours nor on
+// the list.
+func (v *Vault) checkReturnURL(text string) error {
+	if text == "" || safePath(text) {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err == nil && u.User == nil && u.Fragment == "" && !strings.ContainsAny(text, "\\\t\r\n") {
+		for _, allowed := range v.opts.ReturnURLs {
+			a, err := url.Parse(allowed)
+			if err == nil && a.Scheme == u.Scheme && strings.EqualFold(a.Host, u.Host) && a.EscapedPath() == u.EscapedPath() {
+				return nil
+			}
+		}
+	}
+	return invalid("returnTo", "must be a path, or one of the configured return URLs")
+}
+
+// safePath reports whether text is a path that no browser reads as another
+// origin.
+func safePath(text string) bool {
+	return strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") &&
+		!strings.ContainsFunc(text, func(r rune) bool { return r == '\\' || r < 0x20 || r == 0x7f })
+}

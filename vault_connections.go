@@ -1,0 +1,67 @@
+package tokenvault
+
+import (
+	"context"
+	"fmt"
+)
+
+// Connections returns what the actor's owner sees: its own connections and its
+// organization's, without those that were revoked.
+func (v *Vault) Connections(ctx context.Context, actor Actor, page Page) ([]Connection, error) {
+	if err := v.checkActor(actor); err != nil {
+		return nil, err
+	}
+	return v.store.ListConnections(ctx, actor.Owner, page.limited())
+}
+
+// Revoke ends a connection: its credential is erased at once and the grant at
+// the provider is ended in the background, as often as it takes. Only the user
+// who owns it, an administrator of the organization that owns it, or a back end
+// that acts for them may. Revoking twice is no error.
+func (v *Vault) Revoke(ctx context.Context, actor Actor, connectionID string) error {
+	if err := v.checkActor(actor); err != nil {
+		return err
+	}
+	c, err := v.store.GetConnection(ctx, actor.Owner, connectionID)
+	if err != nil {
+		return fmt.Errorf("connection: %w", err)
+	}
+	if actor.Kind == ActorAgent || c.Owner != actor.Owner && !actor.OrgAdmin {
+		return fmt.Errorf("connection: only its owner revokes it: %w", ErrDenied)
+	}
+	job, err := v.revocationJob(ctx, c)
+	if err != nil {
+		return err
+	}
+	event := v.event(EventRevoked, actor, c.Owner)
+	event.ProviderID, event.ConnectionID = c.ProviderID, c.ID
+	if _, err := v.store.Revoke(ctx, Revocation{Owner: c.Owner, ConnectionID: c.ID, Job: job, Event: event}); err != nil {
+		return fmt.Errorf("revoke: %w", err)
+	}
+	v.wakeJobs()
+	return nil
+}
+
+// Permissions returns what the owner permitted to agents.
+func (v *Vault) Permissions(ctx context.Context, actor Actor, page Page) ([]Permission, error) {
+	if err := v.checkActor(actor); err != nil {
+		return nil, err
+	}
+	return v.store.ListPermissions(ctx, actor.Owner, page.limited())
+}
+
+// WithdrawPermission takes a permission away. The agent's next resolve asks the
+// owner again.
+func (v *Vault) WithdrawPermission(ctx context.Context, actor Actor, id string) error {
+	if err := v.checkActor(actor); err != nil {
+		return err
+	}
+	if actor.Kind == ActorAgent {
+		return fmt.Errorf("only its owner withdraws a permission: %w", ErrDenied)
+	}
+	event := v.event(EventPermissionRemoved, actor, actor.Owner)
+	if err := v.store.WithdrawPermission(ctx, actor.Owner, id, event); err != nil {
+		return fmt.Errorf("permission: %w", err)
+	}
+	return nil
+}

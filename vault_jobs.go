@@ -1,0 +1,171 @@
+package tokenvault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+const (
+	jobPoll     = 5 * time.Second // beside being woken by what enqueues
+	sweepEvery  = 30 * time.Second
+	jobLease    = time.Minute
+	jobBatch    = 20
+	sweepBatch  = 500
+	maxJobTries = 12
+	maxJobPause = time.Hour
+)
+
+// Run does background work until ctx ends: it ends revoked grants at their
+// providers and settles auth requests whose time is over. Any number of
+// processes may run it on one store.
+func (v *Vault) Run(ctx context.Context) error {
+	jobs, sweeps := time.NewTicker(jobPoll), time.NewTicker(sweepEvery)
+	defer jobs.Stop()
+	defer sweeps.Stop()
+	v.sweep(ctx)
+	for {
+		v.runJobs(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-v.closing:
+			return nil
+		case <-jobs.C:
+		case <-v.jobs:
+		case <-sweeps.C:
+			v.sweep(ctx)
+		}
+	}
+}
+
+func (v *Vault) wakeJobs() {
+	select {
+	case v.jobs <- struct{}{}:
+	default:
+	}
+}
+
+func (v *Vault) sweep(ctx context.Context) {
+	for {
+		expired, err := v.store.ExpireAuthRequests(ctx, sweepBatch)
+		if err != nil {
+			if ctx.Err() == nil {
+				v.log.Error("auth requests cannot be swept", slog.Any("error", err))
+			}
+			return
+		}
+		for _, req := range expired {
+			v.waiters.wake(req.ID)
+		}
+		if len(expired) < sweepBatch {
+			return
+		}
+	}
+}
+
+func (v *Vault) runJobs(ctx context.Context) {
+	for ctx.Err() == nil {
+		jobs, err := v.store.ClaimJobs(ctx, jobBatch, jobLease)
+		if err != nil {
+			if ctx.Err() == nil {
+				v.log.Error("background work cannot be claimed", slog.Any("error", err))
+			}
+			return
+		}
+		for _, job := range jobs {
+			v.runJob(ctx, job)
+		}
+		if len(jobs) < jobBatch {
+			return
+		}
+	}
+}
+
+func (v *Vault) runJob(ctx context.Context, job Job) {
+	result := JobResult{ID: job.ID, Attempt: job.Attempts, Done: true}
+	err := v.doJob(ctx, job)
+	if err != nil {
+		result.Done = false
+		result.Error = jobErrorCode(err)
+		result.RetryIn = min(time.Second<<min(job.Attempts, 20), maxJobPause)
+		result.Dead = job.Attempts >= maxJobTries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsealable)
+		v.log.Warn("background work failed", slog.String("job_id", job.ID), slog.String("kind", string(job.Kind)),
+			slog.Bool("dead", result.Dead), slog.Any("error", err))
+	} else {
+		result.Events = []Event{{
+			Kind: EventProviderRevoked, Tenant: job.Owner.Tenant, ActorKind: ActorSystem, Owner: job.Owner,
+			ProviderID: job.ProviderID, ConnectionID: job.ConnectionID,
+		}}
+	}
+	if err := v.store.FinishJob(ctx, result); err != nil && !errors.Is(err, ErrFenced) {
+		v.log.Error("the result of background work cannot be stored", slog.String("job_id", job.ID), slog.Any("error", err))
+	}
+}
+
+func jobErrorCode(err error) string {
+	if p, ok := errors.AsType[*ProviderError](err); ok {
+		if p.Code != "" {
+			return p.Code
+		}
+		return fmt.Sprintf("provider_status_%d", p.Status)
+	}
+	return "internal"
+}
+
+// revocationJob returns the work that ends c's grant at its provider, or nil if
+// the provider has no way to.
+func (v *Vault) revocationJob(ctx context.Context, c SealedConnection) (*Job, error) {
+	p, err := v.catalog.Provider(c.ProviderID)
+	if err != nil || len(c.Record.Blob) == 0 {
+		return nil, nil //nolint:nilerr,nilnil // a provider that left the catalog has no way to end a grant
+	}
+	if _, ok := v.opts.Flows[p.AuthMethod].(Revoker); !ok || p.OAuth2 == nil || p.OAuth2.RevocationURL == "" {
+		return nil, nil //nolint:nilnil // no job is a valid answer
+	}
+	cred, err := v.openCredential(ctx, c, nil)
+	if errors.Is(err, ErrUnsealable) {
+		return nil, nil //nolint:nilnil // what cannot be read can still be revoked here
+	}
+	if err != nil {
+		return nil, err
+	}
+	job := &Job{ID: newID("jb"), Kind: JobRevokeGrant, Owner: c.Owner, ProviderID: p.ID, AppID: c.AppID, ConnectionID: c.ID}
+	job.Record, err = v.keys.seal(ctx, jobPlace(*job), cred.marshal())
+	return job, err
+}
+
+func jobPlace(job Job) place {
+	return place{table: "job", owner: job.Owner, row: job.ID, field: "payload", version: 1}
+}
+
+func (v *Vault) doJob(ctx context.Context, job Job) error {
+	if job.Kind != JobRevokeGrant {
+		return fmt.Errorf("job of unknown kind: %w", ErrNotFound)
+	}
+	p, err := v.catalog.Provider(job.ProviderID)
+	if err != nil {
+		return err
+	}
+	revoker, ok := v.opts.Flows[p.AuthMethod].(Revoker)
+	if !ok {
+		return fmt.Errorf("provider %s cannot end grants: %w", p.ID, ErrNotFound)
+	}
+	plaintext, err := v.keys.open(ctx, jobPlace(job), job.Record, nil)
+	if err != nil {
+		return err
+	}
+	cred, err := unmarshalCredential(plaintext)
+	if err != nil {
+		return err
+	}
+	client, err := v.clientOf(ctx, job.Owner, job.AppID)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	return revoker.RevokeGrant(ctx, RefreshInput{Provider: p, Client: client, Credential: cred})
+}

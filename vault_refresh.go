@@ -1,0 +1,256 @@
+package tokenvault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	refreshLease   = 40 * time.Second       // longer than all that is done under it
+	refreshTimeout = 30 * time.Second       // for the provider
+	refreshPoll    = 100 * time.Millisecond // while another process refreshes
+	holdOff        = 5 * time.Second        // after a failure, before the next refresh behind
+	commitRetry    = 20 * time.Millisecond  // first pause; doubles
+)
+
+// A reauthError says that a connection needs its owner.
+type reauthError struct{ connection Connection }
+
+func (e *reauthError) Error() string { return "connection needs its owner again" }
+
+func asReauth(err error) (*reauthError, bool) {
+	e, ok := errors.AsType[*reauthError](err)
+	return e, ok
+}
+
+type refreshed struct {
+	connection Connection
+	credential Credential
+}
+
+// refresh returns the connection with a newer credential than that of c. In one
+// process one call per credential version does the work, detached from whoever
+// asked: a caller that gives up does not cancel a refresh under way.
+func (v *Vault) refresh(ctx context.Context, p Provider, c SealedConnection, forced bool) (Connection, Credential, error) {
+	result := v.startRefresh(p, c, forced)
+	select {
+	case r := <-result:
+		if r.Err != nil {
+			return Connection{}, Credential{}, r.Err
+		}
+		done, ok := r.Val.(refreshed)
+		if !ok {
+			return Connection{}, Credential{}, ErrClosed
+		}
+		return done.connection, done.credential, nil
+	case <-ctx.Done():
+		return Connection{}, Credential{}, fmt.Errorf("refresh goes on: %w", ctx.Err())
+	}
+}
+
+// refreshBehind refreshes without anybody waiting, but not right after the
+// provider failed: the token is still valid, and others need the provider too.
+func (v *Vault) refreshBehind(p Provider, c SealedConnection) {
+	if until, ok := v.heldOff.Load(c.ID); ok {
+		if t, ok := until.(time.Time); ok && time.Now().Before(t) {
+			return
+		}
+		v.heldOff.Delete(c.ID)
+	}
+	v.startRefresh(p, c, false)
+}
+
+func (v *Vault) startRefresh(p Provider, c SealedConnection, forced bool) <-chan singleflight.Result {
+	key := c.ID + "/" + strconv.FormatInt(c.Version, 10)
+	return v.refreshes.DoChan(key, func() (any, error) {
+		v.work.Add(1)
+		defer v.work.Done()
+		if v.isClosing() {
+			return nil, ErrClosed
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), refreshLease)
+		defer cancel()
+		conn, cred, err := v.takeTurns(ctx, p, c)
+		if err != nil {
+			return nil, err
+		}
+		if forced {
+			v.forced.Store(conn.ID, conn.Version)
+		}
+		return refreshed{conn, cred}, nil
+	})
+}
+
+func (v *Vault) wasForced(c Connection) bool {
+	version, ok := v.forced.Load(c.ID)
+	return ok && version == c.Version
+}
+
+// takeTurns waits for its turn and refreshes, or returns what another process
+// refreshed in the meantime. An uncertain outcome is tried once more.
+func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection) (Connection, Credential, error) {
+	for {
+		turn, err := v.store.BeginRefresh(ctx, RefreshClaim{
+			Owner: c.Owner, ConnectionID: c.ID, Version: c.Version, Lease: refreshLease,
+		})
+		if err != nil {
+			return Connection{}, Credential{}, fmt.Errorf("refresh: %w", err)
+		}
+		now := turn.Connection
+		switch {
+		case turn.Held:
+			conn, cred, again, err := v.takeTurn(ctx, p, turn)
+			if again {
+				continue
+			}
+			return conn, cred, err
+		case now.Status != ConnectionActive:
+			return Connection{}, Credential{}, &reauthError{now.Connection}
+		case now.Version != c.Version:
+			cred, err := v.openCredential(ctx, now, turn.WrappedKey)
+			return now.Connection, cred, err
+		}
+		select {
+		case <-time.After(min(max(turn.RetryIn, time.Millisecond), refreshPoll)):
+		case <-ctx.Done():
+			return Connection{}, Credential{}, fmt.Errorf("another process is refreshing: %w", ErrUnavailable)
+		}
+	}
+}
+
+// takeTurn does one refresh under the lease. again asks for another turn.
+func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn) (conn Connection, cred Credential, again bool, err error) {
+	c := turn.Connection
+	cred, err = v.openCredential(ctx, c, turn.WrappedKey)
+	if err != nil {
+		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "unsealable"))
+	}
+	refresher, ok := v.opts.Flows[p.AuthMethod].(Refresher)
+	if !ok || cred.RefreshToken.IsZero() {
+		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthNoRefresh)
+	}
+	client, err := v.clientOf(ctx, c.Owner, c.AppID)
+	if err != nil {
+		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "no_app"))
+	}
+	providerCtx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	outcome := refresher.Refresh(providerCtx, RefreshInput{Provider: p, Client: client, Credential: cred, Scopes: c.Scopes})
+	return v.concludeTurn(ctx, turn, cred, outcome)
+}
+
+func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credential, outcome RefreshOutcome) (Connection, Credential, bool, error) {
+	switch o := outcome.(type) {
+	case Rotated:
+		conn, cred, err := v.commitTurn(ctx, turn, old, o)
+		return conn, cred, false, err
+	case Rejected:
+		reason := ReauthRejected
+		if turn.Uncertain {
+			reason = ReauthLostResponse
+		}
+		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, reason)
+	case Transient:
+		v.heldOff.Store(turn.Connection.ID, time.Now().Add(max(o.Err.RetryAfter, holdOff)))
+		return Connection{}, Credential{}, false, errors.Join(o.Err, v.failTurn(ctx, turn, "", turn.Uncertain, "transient"))
+	case Uncertain:
+		if turn.Uncertain {
+			return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthLostResponse)
+		}
+		return Connection{}, Credential{}, true, v.failTurn(ctx, turn, "", true, "uncertain")
+	}
+	return Connection{}, Credential{}, false, fmt.Errorf("refresh: unknown outcome %T", outcome)
+}
+
+// commitTurn stores what the provider issued. It holds on to the tokens and
+// retries while the store is away and the lease lasts.
+func (v *Vault) commitTurn(ctx context.Context, turn RefreshTurn, old Credential, o Rotated) (Connection, Credential, error) {
+	cred := o.Credential
+	if cred.RefreshToken.IsZero() {
+		cred.RefreshToken = old.RefreshToken
+	}
+	c := turn.Connection
+	record, err := v.keys.seal(ctx, connectionPlace(c.Connection, c.Version+1), cred.marshal())
+	if err != nil {
+		return Connection{}, Credential{}, err
+	}
+	scopes := o.Scopes
+	if len(scopes) == 0 {
+		scopes = c.Scopes
+	}
+	cmd := RefreshCommit{
+		Owner: c.Owner, ConnectionID: c.ID, Fence: turn.Fence, Record: record,
+		ExpiresIn: o.ExpiresIn, Scopes: scopes, Event: v.refreshEvent(EventRefreshed, c.Connection, ""),
+	}
+	stored, err := v.commitWithRetry(ctx, cmd)
+	if err != nil {
+		return Connection{}, Credential{}, fmt.Errorf("refresh: %w", err)
+	}
+	cred.ExpiresAt = stored.ExpiresAt
+	return stored.Connection, cred, nil
+}
+
+func (v *Vault) commitWithRetry(ctx context.Context, cmd RefreshCommit) (SealedConnection, error) {
+	for pause := commitRetry; ; pause *= 2 {
+		stored, err := v.store.CommitRefresh(ctx, cmd)
+		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
+			return stored, err
+		}
+		v.log.Error("a refreshed credential cannot be stored: trying again",
+			slog.String("connection_id", cmd.ConnectionID), slog.Any("error", err))
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return SealedConnection{}, err
+		}
+	}
+}
+
+// endTurn marks the connection as needing its owner.
+func (v *Vault) endTurn(ctx context.Context, turn RefreshTurn, reason ReauthReason) error {
+	if err := v.failTurn(ctx, turn, reason, false, string(reason)); err != nil {
+		return err
+	}
+	return &reauthError{turn.Connection.Connection}
+}
+
+func (v *Vault) failTurn(ctx context.Context, turn RefreshTurn, reason ReauthReason, keepMark bool, detail string) error {
+	kind := EventRefreshFailed
+	if reason != "" {
+		kind = EventReauth
+	}
+	c := turn.Connection.Connection
+	err := v.store.FailRefresh(ctx, RefreshFailure{
+		Owner: c.Owner, ConnectionID: c.ID, Fence: turn.Fence, Reason: reason, KeepMark: keepMark,
+		Event: v.refreshEvent(kind, c, detail),
+	})
+	if err != nil {
+		return fmt.Errorf("refresh: %w", err)
+	}
+	return nil
+}
+
+// giveUp marks a connection whose fresh credential the service refuses.
+func (v *Vault) giveUp(ctx context.Context, c Connection, reason ReauthReason) error {
+	turn, err := v.store.BeginRefresh(ctx, RefreshClaim{Owner: c.Owner, ConnectionID: c.ID, Version: c.Version, Lease: refreshLease})
+	if err != nil {
+		return fmt.Errorf("refresh: %w", err)
+	}
+	if !turn.Held {
+		return &reauthError{c}
+	}
+	return v.endTurn(ctx, turn, reason)
+}
+
+func (v *Vault) refreshEvent(kind EventKind, c Connection, detail string) Event {
+	return Event{
+		Kind: kind, Tenant: c.Owner.Tenant, ActorKind: ActorSystem, Owner: c.Owner,
+		ProviderID: c.ProviderID, ConnectionID: c.ID, Detail: detail,
+	}
+}

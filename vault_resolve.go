@@ -1,0 +1,208 @@
+package tokenvault
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// A ResolveRequest asks for access to a provider. Whose account it is follows
+// from the actor, never from a field.
+type ResolveRequest struct {
+	ProviderID   string
+	ConnectionID string   // empty: the vault selects, and asks the owner if it cannot
+	Scopes       []string // needed for this call; empty: whatever is granted
+	Release      Release  // default inject, or token with Options.InProcess
+	RunID        string   // the agent's run, for audit
+	ThreadID     string   // the conversation, for audit and events
+	// RejectedVersion is the credential version that the service answered 401 to;
+	// 0: none. A version is refreshed for this at most once.
+	RejectedVersion int64
+}
+
+func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error) {
+	if err := v.checkActor(actor); err != nil {
+		return Provider{}, err
+	}
+	if !actor.IsAgent() {
+		return Provider{}, fmt.Errorf("only an agent or a back end resolves: %w", ErrDenied)
+	}
+	if req.Release == "" {
+		req.Release = ReleaseInject
+		if v.opts.InProcess {
+			req.Release = ReleaseToken
+		}
+	}
+	if !req.Release.Valid() {
+		return Provider{}, invalid("release", "must be inject or token")
+	}
+	if err := checkScopes(req.Scopes); err != nil {
+		return Provider{}, err
+	}
+	if !validID(req.RunID) || !validID(req.ThreadID) {
+		return Provider{}, invalid("runId, threadId", "must be at most 255 bytes without control characters")
+	}
+	return v.catalog.Provider(req.ProviderID)
+}
+
+// Resolve returns access to the provider for the actor's owner. It fails with
+// *[AuthRequiredError] if the owner has to act first, [ErrDenied] if the agent's
+// permission does not allow the release, [ErrNotFound] for an unknown provider or
+// connection, *[ProviderError] if a refresh was needed and failed for now, and
+// [ErrUnavailable] if the store or the audit log cannot be written.
+//
+// A warm call is one query and one AES open; it waits for the shared commit of
+// its audit entry and does nothing else.
+func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (*Access, error) {
+	provider, err := v.checkResolve(actor, &req)
+	if err != nil {
+		return nil, err
+	}
+	found, err := v.store.FindUsable(ctx, FindQuery{
+		Owner: actor.Owner, AgentID: actor.ID, ProviderID: provider.ID, ConnectionID: req.ConnectionID,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", provider.ID, err)
+	}
+	if req.ConnectionID != "" && len(found.Candidates) == 0 {
+		return nil, fmt.Errorf("connection: %w", ErrNotFound)
+	}
+	pick := selectCandidate(actor, provider, req, found)
+	if pick.denied {
+		return nil, v.deny(ctx, actor, req, pick.candidate.Connection)
+	}
+	if pick.reason != "" {
+		return nil, v.askOwner(ctx, actor, provider, req, pick)
+	}
+	return v.use(ctx, actor, provider, req, pick.candidate, found.Now)
+}
+
+// use opens the chosen credential, refreshed if need be, and releases it.
+func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveRequest, c *Candidate, now time.Time) (*Access, error) {
+	conn, cred, err := v.current(ctx, p, req, c, now)
+	if err != nil {
+		if reauth, ok := asReauth(err); ok {
+			pick := selection{candidate: c, reason: ReasonExpired, scopes: req.Scopes, target: reauth.connection.ID}
+			return nil, v.askOwner(ctx, actor, p, req, pick)
+		}
+		return nil, err
+	}
+	event := v.event(EventReleased, actor, conn.Owner)
+	event.ProviderID, event.ConnectionID = p.ID, conn.ID
+	event.RunID, event.ThreadID, event.Detail = req.RunID, req.ThreadID, string(req.Release)
+	if err := v.audit.release(ctx, event); err != nil {
+		return nil, err
+	}
+	return &Access{vault: v, actor: actor, request: req, provider: p, connection: conn, credential: cred}, nil
+}
+
+// current returns the credential of c in a state that can be used now.
+func (v *Vault) current(ctx context.Context, p Provider, req ResolveRequest, c *Candidate, now time.Time) (Connection, Credential, error) {
+	rejected := req.RejectedVersion != 0 && req.RejectedVersion == c.Version
+	switch {
+	case rejected && v.wasForced(c.Connection):
+		return Connection{}, Credential{}, v.giveUp(ctx, c.Connection, ReauthUpstream)
+	case rejected:
+		return v.refresh(ctx, p, c.SealedConnection, true)
+	}
+	switch freshnessOf(c.Connection, now) {
+	case expired:
+		return v.refresh(ctx, p, c.SealedConnection, false)
+	case stale:
+		v.refreshBehind(p, c.SealedConnection)
+	case fresh:
+	}
+	cred, err := v.openCredential(ctx, c.SealedConnection, c.WrappedKey)
+	return c.Connection, cred, err
+}
+
+func (v *Vault) openCredential(ctx context.Context, c SealedConnection, wrapped Sealed) (Credential, error) {
+	plaintext, err := v.keys.open(ctx, connectionPlace(c.Connection, c.Version), c.Record, wrapped)
+	if err != nil {
+		v.log.Error("a stored credential cannot be opened: the row was altered or its key is missing",
+			slog.String("connection_id", c.ID), slog.Any("error", err))
+		return Credential{}, fmt.Errorf("connection %s: %w", c.ID, err)
+	}
+	cred, err := unmarshalCredential(plaintext)
+	cred.ExpiresAt = c.ExpiresAt
+	return cred, err
+}
+
+type freshness int
+
+const (
+	fresh   freshness = iota
+	stale             // valid, and due to be refreshed behind the callers' back
+	expired           // not to be used any more
+)
+
+// freshnessOf applies the soft window: skew = min(max(60 s, 10 % of the
+// lifetime), half the lifetime), less a jitter of up to a fifth so that tokens
+// obtained together are not refreshed together.
+func freshnessOf(c Connection, now time.Time) freshness {
+	if c.ExpiresAt.IsZero() {
+		return fresh
+	}
+	if !now.Before(c.ExpiresAt) {
+		return expired
+	}
+	lifetime := c.ExpiresAt.Sub(c.ObtainedAt)
+	skew := min(max(time.Minute, lifetime/10), lifetime/2)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(c.ID))
+	skew -= skew * time.Duration(h.Sum32()%256) / (5 * 256)
+	if now.Before(c.ExpiresAt.Add(-skew)) {
+		return fresh
+	}
+	return stale
+}
+
+func (v *Vault) deny(ctx context.Context, actor Actor, req ResolveRequest, conn Connection) error {
+	event := v.event(EventReleaseDenied, actor, conn.Owner)
+	event.ProviderID, event.ConnectionID = conn.ProviderID, conn.ID
+	event.RunID, event.ThreadID, event.Detail = req.RunID, req.ThreadID, string(req.Release)
+	if err := v.audit.append(ctx, event); err != nil {
+		return err
+	}
+	return fmt.Errorf("the permission does not allow to release the token: %w", ErrDenied)
+}
+
+// askOwner opens or joins the auth request that settles what is missing.
+func (v *Vault) askOwner(ctx context.Context, actor Actor, p Provider, req ResolveRequest, pick selection) error {
+	opened, err := v.openRequest(ctx, actor, p, AuthRequest{
+		Owner: actor.Owner, AgentID: actor.ID, ConnectionID: pick.target, Reason: pick.reason,
+		Scopes: pick.scopes, Release: req.Release, RunID: req.RunID, ThreadID: req.ThreadID,
+	})
+	if err != nil {
+		return err
+	}
+	return &AuthRequiredError{Request: opened}
+}
+
+func checkScopes(scopes []string) error {
+	if len(scopes) > 100 {
+		return invalid("scopes", "must be at most 100")
+	}
+	for _, s := range scopes {
+		if s == "" || len(s) > 500 || slices.ContainsFunc([]byte(s), func(b byte) bool {
+			return b <= 0x20 || b >= 0x7f || b == '"' || b == '\\' || b == ','
+		}) {
+			return invalid("scopes", "must be printable ASCII without spaces, commas, quotes and backslashes (RFC 6749 section 3.3)")
+		}
+	}
+	return nil
+}
+
+// union returns a with what of b is not in it.
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
