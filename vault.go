@@ -79,9 +79,7 @@ type Vault struct {
 	// provider failed.
 	heldOff sync.Map
 	jobs    chan struct{} // wakes Run
-	work    sync.WaitGroup
-	closing chan struct{}
-	close   sync.Once
+	work    workers
 }
 
 // New returns a vault on the store. It fails with an error wrapping
@@ -94,9 +92,9 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	}
 	v := &Vault{
 		store: store, catalog: catalog, opts: o, log: o.Logger,
-		keys:    newDataKeys(store, sealer),
-		jobs:    make(chan struct{}, 1),
-		closing: make(chan struct{}),
+		keys: newDataKeys(store, sealer),
+		jobs: make(chan struct{}, 1),
+		work: workers{closing: make(chan struct{})},
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
@@ -181,26 +179,44 @@ func (v *Vault) Ping(ctx context.Context) error {
 // Close stops taking refreshes, waits up to 35 seconds for those under way, and
 // flushes the audit log. The store stays open.
 func (v *Vault) Close(ctx context.Context) error {
-	v.close.Do(func() { close(v.closing) })
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	drained := make(chan struct{})
-	go func() { v.work.Wait(); close(drained) }()
-	var err error
-	select {
-	case <-drained:
-	case <-ctx.Done():
-		err = fmt.Errorf("closed with refreshes under way: %w", ctx.Err())
-	}
-	return errors.Join(err, v.audit.close())
+	return errors.Join(v.work.drain(ctx), v.audit.close())
 }
 
-func (v *Vault) isClosing() bool {
+// workers counts what goes on detached from its caller, so that Close can wait
+// for it.
+type workers struct {
+	mu      sync.Mutex // orders begin before or after drain
+	closed  bool
+	closing chan struct{} // closed by drain
+	running sync.WaitGroup
+}
+
+// begin reports whether work may begin; if so, call running.Done after it.
+func (w *workers) begin() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.running.Add(1)
+	}
+	return !w.closed
+}
+
+func (w *workers) drain(ctx context.Context) error {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.closing)
+	}
+	w.mu.Unlock()
+	drained := make(chan struct{})
+	go func() { w.running.Wait(); close(drained) }()
 	select {
-	case <-v.closing:
-		return true
-	default:
-		return false
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("closed with refreshes under way: %w", ctx.Err())
 	}
 }
 

@@ -31,7 +31,7 @@ func (v *Vault) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-v.closing:
+		case <-v.work.closing:
 			return nil
 		case <-jobs.C:
 		case <-v.jobs:

@@ -69,14 +69,13 @@ func (v *Vault) refreshBehind(p Provider, c SealedConnection) {
 func (v *Vault) startRefresh(p Provider, c SealedConnection, forced bool) <-chan singleflight.Result {
 	key := c.ID + "/" + strconv.FormatInt(c.Version, 10)
 	return v.refreshes.DoChan(key, func() (any, error) {
-		v.work.Add(1)
-		defer v.work.Done()
-		if v.isClosing() {
+		if !v.work.begin() {
 			return nil, ErrClosed
 		}
+		defer v.work.running.Done()
 		ctx, cancel := context.WithTimeout(context.Background(), refreshLease)
 		defer cancel()
-		conn, cred, err := v.takeTurns(ctx, p, c)
+		conn, cred, err := v.takeTurns(ctx, p, c, forced)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +93,7 @@ func (v *Vault) wasForced(c Connection) bool {
 
 // takeTurns waits for its turn and refreshes, or returns what another process
 // refreshed in the meantime. An uncertain outcome is tried once more.
-func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection) (Connection, Credential, error) {
+func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection, forced bool) (Connection, Credential, error) {
 	for {
 		turn, err := v.store.BeginRefresh(ctx, RefreshClaim{
 			Owner: c.Owner, ConnectionID: c.ID, Version: c.Version, Lease: refreshLease,
@@ -105,7 +104,7 @@ func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection) (
 		now := turn.Connection
 		switch {
 		case turn.Held:
-			conn, cred, again, err := v.takeTurn(ctx, p, turn)
+			conn, cred, again, err := v.takeTurn(ctx, p, turn, forced)
 			if again {
 				continue
 			}
@@ -125,7 +124,7 @@ func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection) (
 }
 
 // takeTurn does one refresh under the lease. again asks for another turn.
-func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn) (conn Connection, cred Credential, again bool, err error) {
+func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forced bool) (conn Connection, cred Credential, again bool, err error) {
 	c := turn.Connection
 	cred, err = v.openCredential(ctx, c, turn.WrappedKey)
 	if err != nil {
@@ -133,6 +132,10 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn) (con
 	}
 	refresher, ok := v.opts.Flows[p.AuthMethod].(Refresher)
 	if !ok || cred.RefreshToken.IsZero() {
+		if remaining := c.ExpiresAt.Sub(turn.Now); remaining > 0 && !forced {
+			v.heldOff.Store(c.ID, time.Now().Add(remaining)) // still valid: nothing to do before it expires
+			return c.Connection, cred, false, v.failTurn(ctx, turn, "", turn.Uncertain, string(ReauthNoRefresh))
+		}
 		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthNoRefresh)
 	}
 	client, err := v.clientOf(ctx, c.Owner, c.AppID)

@@ -85,8 +85,9 @@ func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveReq
 	conn, cred, err := v.current(ctx, p, req, c, now)
 	if err != nil {
 		if reauth, ok := asReauth(err); ok {
-			pick := selection{candidate: c, reason: ReasonExpired, scopes: req.Scopes, target: reauth.connection.ID}
-			return nil, v.askOwner(ctx, actor, p, req, pick)
+			c.Connection = reauth.connection
+			c.Status = ConnectionNeedsReauth
+			return nil, v.askOwner(ctx, actor, p, req, judge(actor, p, req, c))
 		}
 		return nil, err
 	}

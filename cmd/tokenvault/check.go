@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/catalog"
+	"github.com/ai-token-vault/tokenvault/server"
+)
+
+type checkCmd struct{}
+
+// A failedChecks says how many checks failed. Each was printed where it failed.
+type failedChecks struct{ count int }
+
+// Error tells the number.
+func (f *failedChecks) Error() string { return fmt.Sprintf("%d problems", f.count) }
+
+// Help says what is checked.
+func (checkCmd) Help() string {
+	return `Prints the settings in force, secrets redacted, and tries all that the server
+needs: data directory, database, root key, providers and apps. It creates
+nothing, and exits with status 1 if the server could not start.`
+}
+
+// Run prints settings and one line per check.
+func (checkCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
+	printSettings(std.out, cfg)
+	r := &report{out: std.out}
+	r.line("settings", cfg.Validate(), "valid")
+	cat, err := catalog.Load(cfg.ProviderFiles...)
+	r.line("providers", err, fmt.Sprintf("%d defined", count(cat)))
+	_, err = os.Stat(cfg.DataDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		r.note("data", fmt.Sprintf("%s does not exist yet: 'tokenvault serve' creates it with a database and a root key", cfg.DataDir))
+	case err != nil:
+		r.line("data", err, "")
+	case !r.failed():
+		r.data(ctx, cfg, std)
+	}
+	if r.failures > 0 {
+		return &failedChecks{r.failures}
+	}
+	_, err = fmt.Fprintln(std.out, "The server can start: run 'tokenvault serve'")
+	return err
+}
+
+func count(cat *tokenvault.Catalog) (n int) {
+	if cat == nil {
+		return 0
+	}
+	for range cat.All() {
+		n++
+	}
+	return n
+}
+
+func printSettings(w io.Writer, cfg server.Config) {
+	root := "file " + cfg.KeyPath()
+	if !cfg.RootKey.IsZero() {
+		root = "environment " + cfg.RootKey.String()
+	}
+	public := cfg.PublicURL
+	if public == "" {
+		public = "http://" + cfg.Listen
+	}
+	for _, s := range [][2]string{
+		{"data-dir", cfg.DataDir}, {"root key", root}, {"tenant", cfg.Tenant}, {"audit", cfg.Audit},
+		{"listen", cfg.Listen}, {"public-url", public}, {"mount", cfg.Mount}, {"mode", cfg.Mode},
+		{"provider-files", strings.Join(cfg.ProviderFiles, ", ")}, {"allow-hosts", strings.Join(cfg.AllowHosts, ", ")},
+		{"return-urls", strings.Join(cfg.ReturnURLs, ", ")}, {"trusted-origins", strings.Join(cfg.TrustedOrigins, ", ")},
+	} {
+		if s[1] == "" {
+			s[1] = "(none)"
+		}
+		_, _ = fmt.Fprintf(w, "%-16s %s\n", s[0], s[1])
+	}
+	_, _ = fmt.Fprintln(w)
+}
+
+// report prints the outcome of checks.
+type report struct {
+	out      io.Writer
+	failures int
+}
+
+func (r *report) failed() bool { return r.failures > 0 }
+
+func (r *report) line(what string, err error, ok string) {
+	if err != nil {
+		r.failures++
+		_, _ = fmt.Fprintf(r.out, "FAIL  %-10s %v\n", what, err)
+		return
+	}
+	_, _ = fmt.Fprintf(r.out, "ok    %-10s %s\n", what, ok)
+}
+
+func (r *report) note(what, text string) { _, _ = fmt.Fprintf(r.out, "note  %-10s %s\n", what, text) }
+
+// data opens what exists. A directory without a database is left as it is.
+func (r *report) data(ctx context.Context, cfg server.Config, std streams) {
+	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, os.ErrNotExist) {
+		r.note("data", fmt.Sprintf("%s has no database yet: 'tokenvault serve' creates it", cfg.DataDir))
+		return
+	}
+	err := withVault(ctx, cfg, std, func(o *server.Opened) error {
+		if err := o.Vault.Ping(ctx); err != nil {
+			return err
+		}
+		apps, err := o.Vault.Apps(ctx, o.Admin(), "")
+		if err != nil {
+			return err
+		}
+		if len(apps) == 0 {
+			r.note("apps", "none registered: nobody can connect before 'tokenvault app set PROVIDER --client-id …'")
+			return nil
+		}
+		r.line("apps", nil, fmt.Sprintf("%d registered", len(apps)))
+		return nil
+	})
+	r.line("data", err, "database and root key fit together")
+}

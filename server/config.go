@@ -1,0 +1,95 @@
+// Package server wires the rooms of the house into a running server: it turns a
+// configuration into a store, a sealer, a vault and an HTTP server. It holds no
+// rule of its own.
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// Config is the whole configuration. Each field is a flag, an environment
+// variable TOKENVAULT_… and a key of the configuration file, in this order of
+// precedence. Secrets come from the environment or from files only.
+type Config struct {
+	DataDir string `help:"Directory of the database and the root key. Created on first start." default:"~/.local/share/tokenvault" type:"path" env:"TOKENVAULT_DATA_DIR" group:"Storage"`
+	KeyFile string `help:"File of the root key. Default: root-key.json in the data directory." type:"path" env:"TOKENVAULT_KEY_FILE" group:"Storage"`
+	Tenant  string `help:"Tenant that this server serves." default:"default" env:"TOKENVAULT_TENANT" group:"Storage"`
+	Audit   string `help:"When the audit entry of a release is durable: sync (before the release) or async (within 100 ms)." enum:"sync,async" default:"sync" env:"TOKENVAULT_AUDIT" group:"Storage"`
+
+	Listen    string `help:"Address to listen on." default:"127.0.0.1:8420" env:"TOKENVAULT_LISTEN" group:"HTTP"`
+	PublicURL string `help:"Origin at which browsers reach the vault, such as https://vault.example.com. Default: http at the listen address, if that is loopback." env:"TOKENVAULT_PUBLIC_URL" group:"HTTP"`
+	Mount     string `help:"Path of the browser-facing API." default:"/api/token-vault" env:"TOKENVAULT_MOUNT" group:"HTTP"`
+
+	Mode             string   `help:"How users are proven: local (one user on this machine) or session (the host application's session on the same site)." enum:"local,session" default:"local" env:"TOKENVAULT_MODE" group:"Users"`
+	SessionURL       string   `help:"Mode session: the host's endpoint that answers who is signed in, as {\"userId\", \"organizationId\", \"orgAdmin\"}." env:"TOKENVAULT_SESSION_URL" group:"Users"`
+	SessionCookies   []string `help:"Mode session: names of the cookies to forward to it." env:"TOKENVAULT_SESSION_COOKIES" group:"Users"`
+	SessionSignInURL string   `help:"Mode session: where a browser signs in; {returnTo} is replaced by the URL to come back to." name:"session-sign-in-url" env:"TOKENVAULT_SESSION_SIGN_IN_URL" group:"Users"`
+	TrustedOrigins   []string `help:"Origins of host applications whose pages may call the API." env:"TOKENVAULT_TRUSTED_ORIGINS" group:"Users"`
+	OpenerOrigins    []string `help:"Origins that may be told by postMessage that a connect is done." env:"TOKENVAULT_OPENER_ORIGINS" group:"Users"`
+	ReturnURLs       []string `help:"URLs to which a browser may return after a connect." name:"return-urls" env:"TOKENVAULT_RETURN_URLS" group:"Users"`
+
+	ProviderFiles  []string      `help:"Files that define further providers." type:"path" env:"TOKENVAULT_PROVIDER_FILES" group:"Providers"`
+	AllowHosts     []string      `help:"Exact host:port pairs that may be reached although they are private, or by http." env:"TOKENVAULT_ALLOW_HOSTS" group:"Providers"`
+	AuthRequestTTL time.Duration `help:"How long an auth request stays open." name:"auth-request-ttl" default:"24h" env:"TOKENVAULT_AUTH_REQUEST_TTL" group:"Providers"`
+	AttemptTTL     time.Duration `help:"How long one attempt to connect may take." name:"attempt-ttl" default:"10m" env:"TOKENVAULT_ATTEMPT_TTL" group:"Providers"`
+
+	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"TOKENVAULT_LOG_LEVEL" group:"Log"`
+	LogFormat string `help:"text or json." enum:"text,json" default:"text" env:"TOKENVAULT_LOG_FORMAT" group:"Log"`
+
+	// RootKey takes the place of the key file. It is read from the environment
+	// only: TOKENVAULT_ROOT_KEY.
+	RootKey tokenvault.Secret `kong:"-"`
+}
+
+// DatabasePath is where the SQLite database is.
+func (c Config) DatabasePath() string { return filepath.Join(c.DataDir, "tokenvault.db") }
+
+// KeyPath is where the root key is.
+func (c Config) KeyPath() string {
+	if c.KeyFile != "" {
+		return c.KeyFile
+	}
+	return filepath.Join(c.DataDir, "root-key.json")
+}
+
+// Validate reports what is missing or contradictory, naming the key.
+func (c Config) Validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: must be host:port, such as 127.0.0.1:8420")
+	}
+	if c.PublicURL == "" && !isLoopback(host) {
+		return fmt.Errorf("public-url: must be set when the server listens on other than a loopback address")
+	}
+	if c.Mode == "local" && !isLoopback(host) {
+		return fmt.Errorf("mode: local serves one user on this machine: listen on a loopback address, or use mode session")
+	}
+	if c.Mode == "session" && (c.SessionURL == "" || len(c.SessionCookies) == 0) {
+		return fmt.Errorf("session-url, session-cookies: must be set in mode session")
+	}
+	for _, pair := range c.AllowHosts {
+		if _, _, err := net.SplitHostPort(pair); err != nil {
+			return fmt.Errorf("allow-hosts: each must be host:port")
+		}
+	}
+	for key, list := range map[string][]string{"trusted-origins": c.TrustedOrigins, "opener-origins": c.OpenerOrigins} {
+		for _, origin := range list {
+			if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+				return fmt.Errorf("%s: each must be an origin such as https://app.example.com", key)
+			}
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/catalog"
+	"github.com/ai-token-vault/tokenvault/flow/oauth2flow"
+	"github.com/ai-token-vault/tokenvault/seal/keyring"
+	"github.com/ai-token-vault/tokenvault/store/sqlite"
+)
+
+// An Opened vault is a vault over the configured store. Close it after use.
+type Opened struct {
+	Vault *tokenvault.Vault
+	// CreatedDir and CreatedKey name what did not exist before; empty if it did.
+	CreatedDir string
+	CreatedKey string
+
+	store tokenvault.Store
+}
+
+// Open opens the store and the root key of the configuration, creating both on
+// first use, and returns a vault over them. A root key is never created over
+// existing data.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Opened, error) {
+	cat, err := catalog.Load(cfg.ProviderFiles...)
+	if err != nil {
+		return nil, err
+	}
+	o := &Opened{}
+	if o.CreatedDir, err = makeDataDir(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	store, err := sqlite.Open(ctx, cfg.DatabasePath(), &sqlite.Options{Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	o.store = store
+	if err := o.openVault(ctx, cfg, cat, log); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return o, nil
+}
+
+func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Catalog, log *slog.Logger) error {
+	_, err := o.store.AnyDataKey(ctx)
+	if err != nil && !errors.Is(err, tokenvault.ErrNotFound) {
+		return err
+	}
+	sealer, created, err := keyring.Load(cfg.KeyPath(), cfg.RootKey, err == nil)
+	if err != nil {
+		return err
+	}
+	if created {
+		o.CreatedKey = cfg.KeyPath()
+	}
+	audit := tokenvault.AuditSync
+	if cfg.Audit == "async" {
+		audit = tokenvault.AuditAsync
+	}
+	o.Vault, err = tokenvault.New(o.store, sealer, cat, &tokenvault.Options{
+		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount,
+		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
+			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),
+		},
+		ReturnURLs: cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL,
+		Audit: audit, Logger: log,
+	})
+	return err
+}
+
+// Admin is the actor of the operator who runs commands beside the store.
+func (o *Opened) Admin() tokenvault.Actor {
+	return tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "operator", Owner: tokenvault.Owner{Tenant: o.Vault.Tenant()}}
+}
+
+// Close drains the vault and closes the store.
+func (o *Opened) Close(ctx context.Context) error {
+	return errors.Join(o.Vault.Close(ctx), o.store.Close())
+}
+
+// makeDataDir creates the directory for its owner alone and returns its path if
+// it did not exist.
+func makeDataDir(dir string) (created string, err error) {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return "", fmt.Errorf("data-dir: %s is a file: name a directory", dir)
+	case err == nil && info.Mode().Perm()&0o077 != 0:
+		return "", fmt.Errorf("data-dir: %s can be entered by others: run 'chmod 700 %s'", dir, dir)
+	case err == nil:
+		return "", checkWritable(dir)
+	case !errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("data-dir: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("data-dir: cannot create %s: %w: name a directory that can be written with --data-dir", dir, errors.Unwrap(err))
+	}
+	return dir, nil
+}
+
+func checkWritable(dir string) error {
+	probe, err := os.CreateTemp(dir, ".write-*")
+	if err != nil {
+		return fmt.Errorf("data-dir: %s cannot be written (%w): make it writable, or name another with --data-dir", dir, errors.Unwrap(err))
+	}
+	return errors.Join(probe.Close(), os.Remove(filepath.Clean(probe.Name())))
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/httpapi"
+	"github.com/ai-token-vault/tokenvault/pages"
+	"github.com/ai-token-vault/tokenvault/signin"
+)
+
+const (
+	headerTimeout   = 10 * time.Second
+	readTimeout     = 30 * time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 15 * time.Second
+	closeTimeout    = 40 * time.Second
+)
+
+// A Server is a vault with its HTTP server. Make one with [New], then [Server.Run].
+type Server struct {
+	// Opened is the vault that is served.
+	Opened *Opened
+	// URL is where browsers reach the server.
+	URL string
+
+	cfg      Config
+	log      *slog.Logger
+	listener net.Listener
+	local    *signin.Local // nil unless mode is local
+	handler  http.Handler
+}
+
+// New binds the address, opens the vault and builds the handlers. Nothing is
+// served before Run.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %s cannot be bound: is another server running there? %w", cfg.Listen, err)
+	}
+	if cfg.PublicURL == "" {
+		cfg.PublicURL = "http://" + listener.Addr().String()
+	}
+	s := &Server{cfg: cfg, log: log, listener: listener, URL: cfg.PublicURL}
+	if s.Opened, err = Open(ctx, cfg, log); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if err := s.build(); err != nil {
+		return nil, errors.Join(err, listener.Close(), s.Opened.Close(ctx))
+	}
+	return s, nil
+}
+
+func (s *Server) build() error {
+	v, mux := s.Opened.Vault, http.NewServeMux()
+	auth, err := s.authenticator(mux)
+	if err != nil {
+		return err
+	}
+	api := &httpapi.Options{Logger: s.log, TrustedOrigins: s.cfg.TrustedOrigins}
+	mux.Handle(v.Mount()+"/", httpapi.NewHandler(v, auth, api))
+	mux.Handle("/v1/", httpapi.NewV1Handler(v, api))
+	mux.Handle("GET /healthz", httpapi.Health())
+	mux.Handle("GET /readyz", httpapi.Ready(v))
+	page := pages.NewHandler(v, auth, &pages.Options{Logger: s.log, OpenerOrigins: s.cfg.OpenerOrigins})
+	mux.Handle("/connect/", page)
+	mux.Handle("/assets/", page)
+	s.handler = logRequests(mux, s.log)
+	return nil
+}
+
+// authenticator returns how users are proven, and mounts what it needs.
+func (s *Server) authenticator(mux *http.ServeMux) (tokenvault.Authenticator, error) {
+	if s.cfg.Mode == "session" {
+		return signin.NewHostSession(signin.HostSessionOptions{
+			Tenant: s.cfg.Tenant, URL: s.cfg.SessionURL, Cookies: s.cfg.SessionCookies,
+			SignInURL: s.cfg.SessionSignInURL, PublicURL: s.cfg.PublicURL,
+		})
+	}
+	local, err := signin.NewLocal(signin.LocalOptions{Tenant: s.cfg.Tenant, Dir: s.cfg.DataDir, Logger: s.log})
+	if err != nil {
+		return nil, err
+	}
+	s.local = local
+	mux.Handle("/signin/local", local.Handler())
+	return local, nil
+}
+
+// SignInLink returns a one-time link by which the local user's browser is
+// recognised from then on; empty in other modes.
+func (s *Server) SignInLink() (string, error) {
+	if s.local == nil {
+		return "", nil
+	}
+	return s.local.SignInLink(s.URL)
+}
+
+// Run serves until ctx ends, then drains: waiting calls are answered, refreshes
+// under way are finished, and the audit log is flushed.
+func (s *Server) Run(ctx context.Context) error {
+	waits, endWaits := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWaits()
+	srv := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		BaseContext: func(net.Listener) context.Context { return waits },
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	worked := make(chan error, 1)
+	go func() { worked <- s.Opened.Vault.Run(background) }()
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(s.listener) }()
+
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		s.log.Info("draining")
+		endWaits()
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		err = srv.Shutdown(stop)
+	}
+	stopBackground()
+	err = errors.Join(err, <-worked)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	return errors.Join(err, s.Opened.Close(closing))
+}

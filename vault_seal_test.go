@@ -1,0 +1,89 @@
+package tokenvault_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/store/memory"
+)
+
+// tamper lets a test change what the store hands out, as somebody with write
+// access to the database could.
+type tamper struct {
+	tokenvault.Store
+	candidates func([]tokenvault.Candidate)
+	auditErr   error
+}
+
+func (s *tamper) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
+	found, err := s.Store.FindUsable(ctx, q)
+	if s.candidates != nil {
+		s.candidates(found.Candidates)
+	}
+	return found, err
+}
+
+func (s *tamper) AppendAudit(ctx context.Context, events []tokenvault.Event) error {
+	if s.auditErr != nil {
+		return s.auditErr
+	}
+	return s.Store.AppendAudit(ctx, events)
+}
+
+func tamperedRig(t *testing.T) (*rig, *tamper) {
+	t.Helper()
+	r := &rig{store: memory.New(nil), flow: &scriptedFlow{}}
+	r.flow.completed = tokenvault.Completed{Credential: credential("at-0", "rt-0"), Account: tokenvault.Account{ID: "acc-1"}}
+	s := &tamper{Store: r.store}
+	r.Vault = newVault(t, s, r.flow)
+	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "mail", ClientID: "client"}); err != nil {
+		t.Fatal(err)
+	}
+	r.connect(t, "read")
+	return r, s
+}
+
+func TestK1ASealedCredentialStaysInItsPlace(t *testing.T) {
+	for name, change := range map[string]func(*tokenvault.Candidate){
+		"other row":           func(c *tokenvault.Candidate) { c.ID = "cn_other" },
+		"rolled back version": func(c *tokenvault.Candidate) { c.Version++ },
+		"other key version":   func(c *tokenvault.Candidate) { c.Record.KeyVersion, c.WrappedKey = 2, nil },
+		"other key space":     func(c *tokenvault.Candidate) { c.Record.KeySpace = "org:x" },
+		"altered":             func(c *tokenvault.Candidate) { c.Record.Blob[len(c.Record.Blob)-1] ^= 1 },
+		"empty":               func(c *tokenvault.Candidate) { c.Record.Blob = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, s := tamperedRig(t)
+			s.candidates = func(list []tokenvault.Candidate) { change(&list[0]) }
+			access, err := r.resolve(t, "read")
+			if access != nil || !errors.Is(err, tokenvault.ErrUnsealable) && !errors.Is(err, tokenvault.ErrNotFound) {
+				t.Errorf("Resolve = %v, %v; want ErrUnsealable", access, err)
+			}
+		})
+	}
+}
+
+func TestK3AnotherRootKeyIsRefused(t *testing.T) {
+	r, _ := tamperedRig(t)
+	_, err := tokenvault.New(r.store, rootKey(t), r.Catalog(), nil)
+	if !errors.Is(err, tokenvault.ErrUnsealable) {
+		t.Errorf("New with another root key: %v, want ErrUnsealable", err)
+	}
+}
+
+func TestK8AFailingAuditLogReleasesNothing(t *testing.T) {
+	r, s := tamperedRig(t)
+	s.auditErr = tokenvault.ErrUnavailable
+	if access, err := r.resolve(t, "read"); access != nil || !errors.Is(err, tokenvault.ErrUnavailable) {
+		t.Errorf("Resolve = %v, %v; want ErrUnavailable", access, err)
+	}
+	if err := r.Ping(t.Context()); !errors.Is(err, tokenvault.ErrUnavailable) {
+		t.Errorf("Ping = %v, want ErrUnavailable", err)
+	}
+	s.auditErr = nil
+	if _, err := r.resolve(t, "read"); err != nil {
+		t.Errorf("after the log recovered: %v", err)
+	}
+}
