@@ -375,12 +375,14 @@ func TestWaitEndsWhenTheRequestExpires(t *testing.T) {
 }
 
 func TestWaitTellsTheStateWhenTheCallerGivesUp(t *testing.T) {
-	r := newRig(t)
-	req := r.mustAsk(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	got, err := r.Wait(ctx, aliceAgent, req.ID)
-	if !errors.Is(err, context.Canceled) || got.Status != tokenvault.AuthPending {
-		t.Errorf("Wait = %s, %v", got.Status, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		req := r.mustAsk(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+		defer cancel()
+		got, err := r.Wait(ctx, aliceAgent, req.ID)
+		if !errors.Is(err, context.DeadlineExceeded) || got.Status != tokenvault.AuthPending {
+			t.Errorf("Wait = %s, %v", got.Status, err)
+		}
+	})
 }

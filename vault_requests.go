@@ -101,13 +101,19 @@ func (v *Vault) AuthRequest(ctx context.Context, actor Actor, id string) (AuthRe
 func (v *Vault) Wait(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
 	poll := time.NewTicker(waitPoll)
 	defer poll.Stop()
+	var last AuthRequest
 	for {
 		woken, forget := v.waiters.add(id)
 		req, err := v.AuthRequest(ctx, actor, id)
+		if err != nil && last.ID != "" && ctx.Err() != nil {
+			forget()
+			return last, ctx.Err()
+		}
 		if err != nil || req.Status.Settled() {
 			forget()
 			return req, err
 		}
+		last = req
 		select {
 		case <-woken:
 		case <-poll.C:
