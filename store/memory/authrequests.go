@@ -57,7 +57,7 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 		return tokenvault.AuthRequest{}, false, failed("open auth request", tokenvault.ErrConflict)
 	}
 	for _, r := range s.requests {
-		if r.Status != tokenvault.AuthPending || r.Key() != req.Key() {
+		if r.Status != tokenvault.AuthPending || r.Owner != req.Owner || r.Key() != req.Key() {
 			continue
 		}
 		if !expire(&r, now) {
@@ -141,12 +141,16 @@ func (s *Store) checkSettlement(cmd tokenvault.Settlement) error {
 			return err
 		}
 	}
-	if cmd.Permission == nil || cmd.Connection != nil && cmd.Connection.ID == cmd.Permission.ConnectionID {
+	if cmd.Permission == nil {
 		return nil
 	}
-	c, err := s.connection(cmd.Permission.Owner, cmd.Permission.ConnectionID)
+	granter := cmd.Permission.Owner
+	if cmd.Connection != nil && cmd.Connection.ID == cmd.Permission.ConnectionID && granter.Sees(cmd.Connection.Owner) {
+		return nil
+	}
+	c, err := s.connection(granter, cmd.Permission.ConnectionID)
 	if err == nil && c.Status == tokenvault.ConnectionRevoked {
-		err = tokenvault.ErrConflict // a permission would come alive when it is connected again
+		err = tokenvault.ErrConflict // the permission would outlive the revocation
 	}
 	return err
 }

@@ -22,7 +22,6 @@ type job struct {
 	tokenvault.Job
 	state jobState
 	dueAt time.Time // while leased: when the lease runs out
-	err   string    // why it is dead, or was tried again
 }
 
 func (s *Store) enqueue(j tokenvault.Job, now time.Time) {
@@ -71,7 +70,6 @@ func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 	if j.state != jobLeased || j.Attempts != cmd.Attempt {
 		return failed("finish job", tokenvault.ErrFenced)
 	}
-	j.err = cmd.Error
 	switch {
 	case cmd.Done:
 		j.state, j.Record = jobEnded, tokenvault.SealedRecord{} // nobody needs it any more

@@ -1,0 +1,61 @@
+# Targets for people and for continuous integration. "make" lists them.
+# Everything they fetch stays in .cache, node_modules and Go's own caches.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# scripts/deps.sh puts a newer Node here when the system's is too old.
+export PATH := $(CURDIR)/.cache/node/node_modules/node/bin:$(PATH)
+
+GO       ?= go
+FUZZTIME ?= 10s
+AUTO     ?=
+BINARY   := bin/tokenvault
+LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
+# Modules of their own: a heavy dependency there stays out of ours.
+NESTED   := $(patsubst %/go.mod,%,$(wildcard e2e/providers/*/go.mod))
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+.PHONY: deps
+deps: ## Install what tests and demo miss: Node packages, Chromium (Debian)
+	@scripts/deps.sh
+
+.PHONY: build
+build: ## Build bin/tokenvault: static, reproducible, no Node needed
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/tokenvault
+
+.PHONY: demo
+demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself
+	$(GO) run ./examples/demo $(if $(AUTO),--auto)
+
+.PHONY: test
+test: deps build ## Run every test: vet, race detector, nested modules, browser rig
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on ./...
+	@for module in $(NESTED); do \
+		echo "== $$module"; \
+		(cd "$$module" && $(GO) vet ./... && $(GO) test -race -shuffle=on ./...); \
+	done
+	@if [[ -f e2e/package.json ]]; then cd e2e && npm test; fi
+
+.PHONY: check
+check: ## Check formatting, vet, linters, import rules and generated files
+	@scripts/check.sh format
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(LINT) run
+	$(GO) test -run '^TestHouse' .
+	@scripts/check.sh generated
+	@scripts/check.sh web
+
+.PHONY: bench
+bench: build ## Measure the hot path as ratios against its floors
+	$(GO) run ./bench -binary $(BINARY)
+
+.PHONY: fuzz-short
+fuzz-short: ## Fuzz every target for FUZZTIME (10s)
+	@scripts/fuzz.sh $(FUZZTIME)

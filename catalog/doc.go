@@ -1,0 +1,37 @@
+// Package catalog holds the definitions of the providers that ship with
+// tokenvault, and loads the ones that a deployment adds.
+//
+// A definition is one YAML file. Its keys are the yaml names of
+// [tokenvault.Provider]; the files in the providers folder are examples to copy.
+// The smallest one is
+//
+//	id: acme
+//	name: Acme
+//	authMethod: oauth2
+//	hosts: [api.acme.example]
+//	oauth2:
+//	  authorizationUrl: https://acme.example/authorize
+//	  tokenUrl: https://acme.example/token
+//
+// service defaults to the id, usageMode to token and verified to unverified. A
+// time.Duration is text such as "12h".
+//
+// # Sources
+//
+// A quirk is a setting that departs from the plain protocol. Each one needs an
+// entry in sources whose fact starts with the name of the setting, or several
+// names with commas, then a colon:
+//
+//	sources:
+//	  - fact: "scopeSeparator: scopes are separated by commas"
+//	    url: https://acme.example/docs/oauth
+//
+// A provider on this machine (a loopback authorizationUrl) needs none. verified
+// is docs only if every fact was read in the provider's own documentation.
+//
+// # Errors
+//
+// Every error names the file, the line where it is known, and the field, and
+// says what is expected. It wraps [tokenvault.ErrInvalid] and never holds a value
+// from the file: people paste secrets in the wrong place.
+package catalog

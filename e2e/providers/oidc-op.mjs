@@ -1,0 +1,154 @@
+// A strict OAuth 2.1 / OpenID provider (npm oidc-provider): PKCE required, refresh
+// tokens rotate and reuse ends the grant, own login and consent pages.
+//
+//   PORT        port to listen on; 0 picks one
+//   CTRL_PORT   port of the control server; 0 picks one
+//   HOST_NAME   name in the issuer, default 127.0.0.1 (localhost, idp.localhost)
+//   CALLBACK    redirect URIs, separated by commas; PUT /callbacks changes them
+//   ACCESS_TTL  seconds an access token lives, default 60
+//   COOP        value of Cross-Origin-Opener-Policy on every page, default none
+//
+// Control: GET /stats counts requests by "METHOD /path"; GET /issued lists every
+// secret that was issued; POST /faults {path, mode, n} makes the next n requests
+// to path misbehave; DELETE /faults ends that; PUT /callbacks takes a list.
+// Modes: drop_after_commit, delay_before:ms, delay_after_commit:ms, status:code,
+// html200, error200, truncated.
+import crypto from 'node:crypto';
+import http from 'node:http';
+import * as jose from 'jose';
+import { Provider } from 'oidc-provider';
+import { control, endWithParent, listen, readJSON } from './loopback.mjs';
+
+const env = process.env;
+const server = http.createServer((req, res) => handler(req, res));
+const port = await listen(server, Number(env.PORT ?? 0));
+const issuer = `http://${env.HOST_NAME ?? '127.0.0.1'}:${port}`;
+
+const { privateKey } = await jose.generateKeyPair('RS256', { extractable: true });
+const signing = { ...(await jose.exportJWK(privateKey)), kid: 'signing', alg: 'RS256', use: 'sig' };
+
+const common = {
+  redirect_uris: (env.CALLBACK ?? 'http://127.0.0.1:1/callback').split(','),
+  response_types: ['code'],
+  grant_types: ['authorization_code', 'refresh_token'],
+};
+const clients = [
+  { client_id: 'vault-basic', client_secret: 'secret-of-vault-basic-7f3a9c51d2', ...common },
+  { client_id: 'vault-post', client_secret: 'secret-of-vault-post-1b8e64f0aa', token_endpoint_auth_method: 'client_secret_post', ...common },
+  { client_id: 'vault-public', token_endpoint_auth_method: 'none', ...common },
+];
+
+const provider = new Provider(issuer, {
+  adapter: memoryAdapter(),
+  jwks: { keys: [signing] },
+  cookies: { keys: [crypto.randomBytes(24).toString('hex')] },
+  clients: [],
+  pkce: { required: () => true },
+  rotateRefreshToken: () => true,
+  issueRefreshToken: async (_ctx, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),
+  findAccount: async (_ctx, id) => ({
+    accountId: id,
+    claims: async () => ({ sub: id, email: `${id}@example.test`, email_verified: true, name: id }),
+  }),
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
+  scopes: ['openid', 'offline_access', 'email', 'profile'],
+  ttl: {
+    AccessToken: Number(env.ACCESS_TTL ?? 60), AuthorizationCode: 60, Grant: 14 * 86400, IdToken: 3600,
+    Interaction: 600, RefreshToken: 14 * 86400, Session: 86400,
+  },
+  features: {
+    devInteractions: { enabled: true },
+    revocation: { enabled: true, allowedPolicy: () => true },
+    introspection: { enabled: true, allowedPolicy: () => true },
+  },
+});
+
+// Clients live in a store of our own, so that callbacks can change while it runs.
+function memoryAdapter() {
+  const tables = new Map();
+  return class {
+    constructor(name) {
+      this.name = name;
+      if (!tables.has(name)) tables.set(name, new Map());
+      this.rows = tables.get(name);
+    }
+    async upsert(id, payload) { this.rows.set(id, payload); }
+    async find(id) {
+      if (this.name === 'Client') return clients.find((c) => c.client_id === id);
+      return this.rows.get(id);
+    }
+    async findByUid(uid) { return [...this.rows.values()].find((row) => row.uid === uid); }
+    async findByUserCode(code) { return [...this.rows.values()].find((row) => row.userCode === code); }
+    async consume(id) { this.rows.get(id).consumed = Math.floor(Date.now() / 1000); }
+    async destroy(id) { this.rows.delete(id); }
+    async revokeByGrantId(grantId) {
+      for (const [id, row] of this.rows) if (row.grantId === grantId) this.rows.delete(id);
+    }
+  };
+}
+
+const issued = [];
+for (const kind of ['access_token', 'refresh_token', 'authorization_code']) {
+  provider.on(`${kind}.saved`, (token) => issued.push(token.jti));
+}
+
+let faults = [];
+const stats = {};
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Answers in the provider's place; returns false if the mode does not. */
+function answerInstead(ctx, mode, arg) {
+  switch (mode) {
+    case 'status':
+      ctx.status = Number(arg);
+      ctx.set('retry-after', '1');
+      ctx.body = { error: 'temporarily_unavailable' };
+      return true;
+    case 'html200':
+      ctx.type = 'text/html';
+      ctx.body = '<html>maintenance</html>';
+      return true;
+    case 'error200':
+      ctx.body = { error: 'bad_refresh_token', error_description: 'The refresh token passed is incorrect or expired.' };
+      return true;
+  }
+  return false;
+}
+
+provider.use(async (ctx, next) => {
+  if (env.COOP) ctx.set('cross-origin-opener-policy', env.COOP);
+  const key = `${ctx.method} ${ctx.path}`;
+  stats[key] = (stats[key] ?? 0) + 1;
+  const fault = faults.find((f) => f.path === ctx.path && f.n > 0);
+  if (!fault) return next();
+  fault.n -= 1;
+  const [mode, arg] = String(fault.mode).split(':');
+  if (mode === 'delay_before') await sleep(Number(arg));
+  if (answerInstead(ctx, mode, arg)) return;
+  await next();
+  if (mode === 'delay_after_commit') await sleep(Number(arg));
+  if (mode === 'truncated') {
+    const text = JSON.stringify(ctx.body);
+    ctx.body = text.slice(0, text.length / 2);
+    ctx.type = 'application/json';
+  }
+  if (mode === 'drop_after_commit') {
+    ctx.respond = false;
+    ctx.req.socket.destroy();
+  }
+});
+
+const handler = provider.callback();
+const controlURL = await control({
+  'GET /stats': () => stats,
+  'GET /issued': () => [...issued, ...clients.flatMap((c) => c.client_secret ?? [])],
+  'POST /faults': async (req) => void faults.push(await readJSON(req)),
+  'DELETE /faults': () => { faults = []; },
+  'PUT /callbacks': async (req) => {
+    const list = await readJSON(req);
+    for (const c of clients) c.redirect_uris = list;
+  },
+}, Number(env.CTRL_PORT ?? 0));
+
+endWithParent();
+console.log(JSON.stringify({ issuer, control: controlURL }));

@@ -1,0 +1,144 @@
+// Package oauth2flow connects accounts by OAuth 2.0: the authorization code grant
+// with PKCE (RFC 6749 §4.1, RFC 7636), refresh (RFC 6749 §6) and revocation
+// (RFC 7009).
+//
+//	Begin     authorization URL: state, PKCE S256 always, redirect URL from configuration
+//	   │      the browser goes to the provider and comes back; the vault proves who came
+//	Complete  iss compared (RFC 9207) → POST code + verifier → account from id_token or userinfo
+//	Refresh   POST refresh token, once → Rotated | Rejected | Transient | Uncertain
+//	Revoke    POST token to the revocation endpoint
+//
+// The token-endpoint client is our own, since what it must never do (print a
+// body, retry a refresh, follow a redirect with a secret) matters more here than
+// what it can do. Requests go through a guarded client that reaches public
+// addresses only.
+package oauth2flow
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/netguard"
+)
+
+// requestTimeout bounds one request to a provider. It is shorter than the lease
+// of a refresh.
+const requestTimeout = 20 * time.Second
+
+// Options configures a [Flow]. The zero Options, like nil, works for public
+// providers.
+type Options struct {
+	// Allow lists exact host:port pairs that may be reached although their address
+	// is private, also by http.
+	Allow []string
+	// HTTPClient replaces the guarded client. It must not follow redirects.
+	HTTPClient *http.Client
+	// Logger is told what a flow decides to live with. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Flow is the OAuth 2.0 flow. It keeps no state and is safe for concurrent use.
+type Flow struct {
+	http *http.Client
+	log  *slog.Logger
+}
+
+var (
+	_ tokenvault.Flow        = (*Flow)(nil)
+	_ tokenvault.Redirecting = (*Flow)(nil)
+	_ tokenvault.Refresher   = (*Flow)(nil)
+	_ tokenvault.Revoker     = (*Flow)(nil)
+)
+
+// New returns a flow.
+func New(opts *Options) *Flow {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	f := &Flow{http: o.HTTPClient, log: o.Logger}
+	if f.http == nil {
+		f.http = netguard.NewClient(netguard.Options{Allow: o.Allow, Timeout: requestTimeout})
+	}
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	return f
+}
+
+// Begin returns the authorization URL. It contacts nobody.
+func (f *Flow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvault.Step, error) {
+	p := in.Provider.OAuth2
+	if p == nil {
+		return tokenvault.Step{}, fmt.Errorf("provider %s has no OAuth 2.0 endpoints: %w", in.Provider.ID, tokenvault.ErrInvalid)
+	}
+	u, err := url.Parse(p.AuthorizationURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "" {
+		return tokenvault.Step{}, fmt.Errorf("provider %s: authorizationUrl must be an http(s) URL: %w", in.Provider.ID, tokenvault.ErrInvalid)
+	}
+	secret := private{verifier: random(), nonce: random()}
+	scopes := withAlways(in.Scopes, p.AlwaysScopes)
+	q := u.Query()
+	for name, value := range p.AuthorizationParams {
+		q.Set(name, value)
+	}
+	q.Set("response_type", "code")
+	q.Set("client_id", in.Client.ID)
+	q.Set("redirect_uri", in.RedirectURL)
+	q.Set("state", in.State.Reveal())
+	q.Set("code_challenge", challenge(secret.verifier))
+	q.Set("code_challenge_method", "S256")
+	if len(scopes) > 0 {
+		q.Set(orDefault(p.ScopeParam, "scope"), strings.Join(scopes, orDefault(p.ScopeSeparator, " ")))
+	}
+	if slices.Contains(scopes, "openid") {
+		q.Set("nonce", secret.nonce)
+	}
+	if in.LoginHint != "" {
+		q.Set("login_hint", in.LoginHint)
+	}
+	u.RawQuery = q.Encode()
+	return tokenvault.Step{URL: u.String(), Private: secret.seal()}, nil
+}
+
+// withAlways returns scopes with those that every request carries.
+func withAlways(scopes, always []string) []string {
+	out := slices.Clone(scopes)
+	for _, s := range always {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func orDefault(s, d string) string {
+	if s == "" {
+		return d
+	}
+	return s
+}
+
+// random returns 256 random bits as text: a PKCE verifier (RFC 7636 §4.1) or a
+// nonce.
+func random() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails: see package crypto/rand
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// challenge is the S256 code challenge of a verifier (RFC 7636 §4.2).
+func challenge(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}

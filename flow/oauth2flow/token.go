@@ -1,0 +1,181 @@
+package oauth2flow
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/netguard"
+)
+
+// maxAnswer bounds a token answer.
+const maxAnswer = 64 << 10
+
+// tokenCall is one request to a token or revocation endpoint.
+type tokenCall struct {
+	provider tokenvault.Provider
+	client   tokenvault.Client
+	op       string
+	form     url.Values
+	url      string // default: the token endpoint
+}
+
+// failure is a call that gave no token.
+type failure struct {
+	err   *tokenvault.ProviderError
+	code  string // as sent; err.Code holds it only if it is known
+	sent  bool   // bytes of the request left this machine
+	whole bool   // a whole answer came back and could be read
+}
+
+// response is a whole answer.
+type response struct {
+	status     int
+	mediaType  string
+	body       []byte
+	retryAfter time.Duration
+}
+
+// token calls the token endpoint and returns a token, or why there is none.
+func (f *Flow) token(ctx context.Context, call tokenCall) (answer, *failure) {
+	res, failed := f.post(ctx, call)
+	if failed != nil {
+		return answer{}, failed
+	}
+	ans := parseAnswer(call.provider.OAuth2, res)
+	if res.status != http.StatusOK && res.status != http.StatusCreated || ans.problem != nil || ans.code != "" {
+		return answer{}, call.failed(res, ans)
+	}
+	return ans, nil
+}
+
+// post sends the form, once: a request whose body was sent is never repeated by
+// the transport, since it has no GetBody.
+func (f *Flow) post(ctx context.Context, call tokenCall) (response, *failure) {
+	var sent atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	r, err := call.request(ctx)
+	if err != nil {
+		return response{}, call.unanswered(err, false)
+	}
+	res, err := f.http.Do(r)
+	if err != nil {
+		return response{}, call.unanswered(err, sent.Load())
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := netguard.ReadBody(res.Body, maxAnswer)
+	if err != nil {
+		failed := call.unanswered(err, true)
+		failed.err.Status = res.StatusCode
+		return response{}, failed
+	}
+	return response{
+		status: res.StatusCode, mediaType: res.Header.Get("Content-Type"), body: body,
+		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
+	}, nil
+}
+
+func (call tokenCall) request(ctx context.Context) (*http.Request, error) {
+	p := call.provider.OAuth2
+	target := orDefault(call.url, p.TokenURL)
+	form := call.form
+	basic := false
+	switch {
+	case call.client.Secret.IsZero() || p.ClientAuth == tokenvault.ClientAuthNone:
+		form.Set("client_id", call.client.ID)
+	case p.ClientAuth == tokenvault.ClientSecretPost:
+		form.Set("client_id", call.client.ID)
+		form.Set("client_secret", call.client.Secret.Reveal())
+	default:
+		basic = true
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, err
+	}
+	r.GetBody = nil
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept", "application/json")
+	if basic { // RFC 6749 §2.3.1: both parts are form-encoded first
+		r.SetBasicAuth(url.QueryEscape(call.client.ID), url.QueryEscape(call.client.Secret.Reveal()))
+	}
+	return r, nil
+}
+
+// unanswered is a call without a whole answer. A transport's error may hold the
+// URL, so only its class is kept.
+func (call tokenCall) unanswered(err error, sent bool) *failure {
+	return &failure{sent: sent, err: &tokenvault.ProviderError{
+		ProviderID: call.provider.ID, Op: call.op, Err: classOf(err), Transient: true,
+	}}
+}
+
+// failed is a call whose whole answer is no token.
+func (call tokenCall) failed(res response, ans answer) *failure {
+	e := &tokenvault.ProviderError{
+		ProviderID: call.provider.ID, Op: call.op, Status: res.status, Code: knownCode(call.provider, ans.code),
+		RetryAfter: res.retryAfter, Err: ans.problem,
+		Transient: res.status >= http.StatusInternalServerError || res.status == http.StatusTooManyRequests,
+	}
+	return &failure{err: e, code: ans.code, sent: true, whole: !errors.Is(ans.problem, errTruncated)}
+}
+
+// The classes of failures without an answer.
+var (
+	errTimeout     = errors.New("no answer in time")
+	errUnreachable = errors.New("connection failed")
+	errCanceled    = errors.New("given up")
+)
+
+func classOf(err error) error {
+	if blocked := (*netguard.BlockedError)(nil); errors.As(err, &blocked) {
+		return blocked
+	}
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		return errTimeout
+	}
+	switch {
+	case errors.Is(err, netguard.ErrTooLarge):
+		return netguard.ErrTooLarge
+	case errors.Is(err, context.Canceled):
+		return errCanceled
+	}
+	return errUnreachable
+}
+
+// knownCode returns code if it is one that the RFCs or the provider's entry name.
+// Anything else is text that somebody else wrote, and is left out.
+func knownCode(p tokenvault.Provider, code string) string {
+	switch code {
+	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+		"invalid_scope", "invalid_token", "unsupported_token_type", "access_denied", "slow_down", "server_error",
+		"temporarily_unavailable", "bad_refresh_token", "invalid_refresh_token", "token_revoked",
+		"incorrect_client_credentials", "redirect_uri_mismatch", "bad_verification_code", "unverified_user_email":
+		return code
+	}
+	for _, own := range p.OAuth2.RejectedCodes {
+		if code == own {
+			return code
+		}
+	}
+	return ""
+}
+
+// retryAfter reads seconds or an HTTP date (RFC 9110 §10.2.3), at most a day.
+func retryAfter(text string, now time.Time) time.Duration {
+	wait := time.Duration(0)
+	if seconds, err := strconv.Atoi(text); err == nil {
+		wait = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = at.Sub(now)
+	}
+	return min(max(wait, 0), 24*time.Hour)
+}

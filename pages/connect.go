@@ -1,0 +1,124 @@
+package pages
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// The names of form fields and query parameters.
+const (
+	fieldProvider   = "providerId"
+	fieldThread     = "threadId"
+	fieldReturnTo   = "returnTo"
+	fieldConnection = "connectionId"
+	fieldError      = "error"
+)
+
+const maxReturnTo = 2048
+
+// show answers GET /connect/{id}: what is asked, or how it ended.
+func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
+	req, err := h.vault.AuthRequest(r.Context(), actor, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if req.Status.Settled() {
+		return h.showResult(w, r, actor, req)
+	}
+	plan, err := h.vault.PlanConnect(r.Context(), actor, req.ID)
+	if errors.Is(err, tokenvault.ErrConflict) || errors.Is(err, tokenvault.ErrExpired) {
+		// It was settled in between.
+		if now, again := h.vault.AuthRequest(r.Context(), actor, req.ID); again == nil && now.Status.Settled() {
+			return h.showResult(w, r, actor, now)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	returnTo := r.URL.Query().Get(fieldReturnTo)
+	if len(returnTo) > maxReturnTo {
+		return &tokenvault.FieldError{Field: fieldReturnTo, Reason: "is too long"}
+	}
+	view := askView(plan, returnTo)
+	if code := r.URL.Query().Get(fieldError); code != "" {
+		view.Alert = codeText(knownCode(code))
+	}
+	h.pages.answer(w, http.StatusOK, view)
+	return nil
+}
+
+// showResult shows how a request ended. The owner may see which account it was.
+func (h *handler) showResult(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest) error {
+	var account string
+	if req.Status == tokenvault.AuthConnected {
+		var err error
+		if account, err = h.accountLabel(r, actor, req.ConnectionID); err != nil {
+			return err
+		}
+	}
+	view := resultView(req, account)
+	view.Tell.Origins = h.origins()
+	h.pages.answer(w, http.StatusOK, view)
+	return nil
+}
+
+// accountLabel returns how the account of a connection is called; empty if that
+// is not known, or the connection was revoked since.
+func (h *handler) accountLabel(r *http.Request, actor tokenvault.Actor, connectionID string) (string, error) {
+	all, err := h.vault.Connections(r.Context(), actor, tokenvault.Page{Limit: 1000})
+	if err != nil {
+		return "", err
+	}
+	for _, c := range all {
+		if c.ID == connectionID {
+			return cmp.Or(c.Account.Label, c.Account.ID), nil
+		}
+	}
+	return "", nil
+}
+
+// showNew answers GET /connect/new: a person connects an account of their own
+// accord. Nothing is stored before they confirm.
+func (h *handler) showNew(w http.ResponseWriter, r *http.Request, _ tokenvault.Actor) error {
+	in := readNew(r.URL.Query())
+	if err := in.check(); err != nil {
+		return err
+	}
+	p, err := h.vault.Catalog().Provider(in.providerID)
+	if err != nil {
+		h.message(w, http.StatusNotFound, codeUnknownProvider)
+		return nil //nolint:nilerr // it is shown, with a text of its own
+	}
+	h.pages.answer(w, http.StatusOK, newView(p, in))
+	return nil
+}
+
+// newConnect is what /connect/new is given.
+type newConnect struct{ providerID, threadID, returnTo string }
+
+func readNew(values url.Values) newConnect {
+	return newConnect{values.Get(fieldProvider), values.Get(fieldThread), values.Get(fieldReturnTo)}
+}
+
+// check refuses early what the vault would refuse after the person confirmed.
+func (in newConnect) check() error {
+	switch {
+	case len(in.threadID) > 255 || hasControl(in.threadID):
+		return &tokenvault.FieldError{Field: fieldThread, Reason: "must be at most 255 bytes without control characters"}
+	case len(in.returnTo) > maxReturnTo || hasControl(in.returnTo):
+		return &tokenvault.FieldError{Field: fieldReturnTo, Reason: "must be a URL of at most 2048 bytes"}
+	}
+	return nil
+}
+
+func hasControl(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f })
+}
+
+// origins is how the script is given the origins that may be told.
+func (h *handler) origins() string { return strings.Join(h.opts.OpenerOrigins, " ") }

@@ -1,0 +1,105 @@
+package pages
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// attemptMaxAge is how many seconds the cookie of an attempt is kept.
+const attemptMaxAge = 600
+
+// confirm answers POST /connect/{id}/confirm.
+func (h *handler) confirm(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
+	req, err := h.vault.AuthRequest(r.Context(), actor, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return h.start(w, r, actor, req, r.PostForm.Get(fieldReturnTo))
+}
+
+// connectNew answers POST /connect/new.
+func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
+	in := readNew(r.PostForm)
+	if err := in.check(); err != nil {
+		return err
+	}
+	if _, err := h.vault.Catalog().Provider(in.providerID); err != nil {
+		h.message(w, http.StatusNotFound, codeUnknownProvider)
+		return nil //nolint:nilerr // it is shown, with a text of its own
+	}
+	req, err := h.vault.RequestConnect(r.Context(), actor, tokenvault.ConnectRequest{
+		ProviderID: in.providerID, ThreadID: in.threadID,
+	})
+	if err != nil {
+		return err
+	}
+	return h.start(w, r, actor, req, in.returnTo)
+}
+
+// start opens an attempt, binds it to the browser, and leads to the provider.
+func (h *handler) start(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest, returnTo string) error {
+	to, err := h.vault.StartConnect(r.Context(), actor, tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: returnTo})
+	if err != nil {
+		return h.orResult(w, r, req.ID, err)
+	}
+	u, err := url.Parse(to.URL)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return errors.New("the provider's authorization URL is not http or https")
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: to.CookieName, Value: to.CookieValue.Reveal(), Path: "/", MaxAge: attemptMaxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(h.vault.PublicURL(), "https:"),
+	})
+	h.pages.answer(w, http.StatusOK, leaveView(req, u))
+	return nil
+}
+
+// permit answers POST /connect/{id}/permit.
+func (h *handler) permit(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
+	id, connection := r.PathValue("id"), r.PostForm.Get(fieldConnection)
+	req, err := h.vault.AuthRequest(r.Context(), actor, id)
+	if err != nil {
+		return err
+	}
+	if req.Reason == tokenvault.ReasonChooseAccount && connection == "" && !req.Status.Settled() {
+		toRequest(w, r, id, codeChooseOne)
+		return nil
+	}
+	if _, err := h.vault.Permit(r.Context(), actor, id, connection); err != nil {
+		return h.orResult(w, r, id, err)
+	}
+	toRequest(w, r, id, "")
+	return nil
+}
+
+// decline answers POST /connect/{id}/decline.
+func (h *handler) decline(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
+	id := r.PathValue("id")
+	if _, err := h.vault.Decline(r.Context(), actor, id); err != nil {
+		return h.orResult(w, r, id, err)
+	}
+	toRequest(w, r, id, "")
+	return nil
+}
+
+// orResult leads to the request's page if somebody, perhaps this person in another
+// window, decided first or the time is over. Every other error is returned.
+func (h *handler) orResult(w http.ResponseWriter, r *http.Request, id string, err error) error {
+	if !errors.Is(err, tokenvault.ErrConflict) && !errors.Is(err, tokenvault.ErrExpired) {
+		return err
+	}
+	toRequest(w, r, id, "")
+	return nil
+}
+
+func toRequest(w http.ResponseWriter, r *http.Request, id, code string) {
+	to := "/connect/" + url.PathEscape(id)
+	if code != "" {
+		to += "?" + url.Values{fieldError: {code}}.Encode()
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}

@@ -1,0 +1,99 @@
+package pages
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+const maxForm = 16 << 10
+
+// Options configures the pages. The zero Options, like nil, works.
+type Options struct {
+	// Logger receives unexpected errors. Default: nothing is logged.
+	Logger *slog.Logger
+	// OpenerOrigins lists the origins, such as https://app.example.com, that a
+	// result page may tell by postMessage that it is done. Default none.
+	OpenerOrigins []string
+}
+
+// handler serves the pages of one vault.
+type handler struct {
+	vault *tokenvault.Vault
+	auth  tokenvault.Authenticator
+	opts  Options
+	log   *slog.Logger
+	pages *renderer
+}
+
+// NewHandler returns the pages of v for the users that auth knows. Mount it at
+// /connect/ and /assets/ of the origin that is the vault's PublicURL.
+func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Options) http.Handler {
+	h := &handler{vault: v, auth: auth, pages: newRenderer()}
+	if opts != nil {
+		h.opts = *opts
+	}
+	if h.log = h.opts.Logger; h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /connect/{id}", h.user(h.show))
+	mux.Handle("POST /connect/{id}/confirm", h.user(h.confirm))
+	mux.Handle("POST /connect/{id}/permit", h.user(h.permit))
+	mux.Handle("POST /connect/{id}/decline", h.user(h.decline))
+	mux.Handle("GET /connect/new", h.user(h.showNew))
+	mux.Handle("POST /connect/new", h.user(h.connectNew))
+	mux.HandleFunc("GET /connect/error", h.showError)
+	mux.HandleFunc("GET /assets/{name}", h.pages.asset)
+	// Without a referrer a browser sends "Origin: null" with our own forms too: what
+	// tells them apart is Sec-Fetch-Site, which every browser sends since 2023.
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h.message(w, http.StatusForbidden, codeCrossSite)
+	}))
+	guarded := csrf.Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setHeaders(w.Header())
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// policy lets a page load our own style, script and icon, and send its forms to
+// us. A browser applies form-action to the redirects that follow a form too, which
+// is why the way to a provider is a page of its own.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+func setHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+}
+
+// A page is a handler for a signed-in user. An error that it returns is shown; it
+// must not have written then.
+type page func(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error
+
+// user calls next for a signed-in user, and shows what went wrong.
+func (h *handler) user(next page) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			h.message(w, http.StatusBadRequest, codeInvalid)
+			return
+		}
+		actor, err := h.auth.Authenticate(r)
+		if err == nil && actor.Kind != tokenvault.ActorUser {
+			err = tokenvault.ErrUnauthenticated // programs have no business here
+		}
+		if err == nil {
+			err = next(w, r, actor)
+		}
+		if err != nil {
+			h.fail(w, r, err)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package pages
+
+import "github.com/ai-token-vault/tokenvault"
+
+// This file and codes.go hold all that the pages say, save the words for scopes.
+
+const (
+	textBrand  = "tokenvault"
+	textFooter = "Credentials are kept encrypted in the vault. They are never shown in a chat."
+
+	textDetails      = "Details"
+	textFactAccount  = "Account"
+	textFactOwner    = "Belongs to"
+	textFactRelease  = "How it is used"
+	textFactExpiry   = "Open until"
+	textOrganization = "Your organization, not you alone"
+
+	textChoices        = "Accounts"
+	textUnnamedAccount = "Account without a name"
+	textOther          = "Connect another account"
+
+	textDecline    = "Decline"
+	textNothingYet = "Nothing has been stored. If you did not mean to do this, close this window."
+
+	textAs      = "Connected as"
+	textLeaving = "You are leaving this page for"
+)
+
+func askHeading(reason tokenvault.Reason, provider string) string {
+	switch reason {
+	case tokenvault.ReasonExpired, tokenvault.ReasonRevoked:
+		return "Reconnect " + provider
+	case tokenvault.ReasonInsufficientScope:
+		return "Allow more access to " + provider
+	case tokenvault.ReasonPermissionRequired:
+		return "Allow the use of " + provider
+	case tokenvault.ReasonChooseAccount:
+		return "Choose a " + provider + " account"
+	case tokenvault.ReasonMissing:
+	}
+	return "Connect " + provider
+}
+
+// askLead follows the agent's name if there is one.
+func askLead(agent bool, provider string) string {
+	if agent {
+		return "asks to use your " + provider + " account."
+	}
+	return "You are about to connect your " + provider + " account."
+}
+
+func askWhy(reason tokenvault.Reason, provider string) string {
+	switch reason {
+	case tokenvault.ReasonMissing:
+		return "No " + provider + " account is connected yet."
+	case tokenvault.ReasonExpired:
+		return "The connection to " + provider + " has ended and has to be renewed."
+	case tokenvault.ReasonRevoked:
+		return "The connection to " + provider + " was withdrawn."
+	case tokenvault.ReasonInsufficientScope:
+		return "What you allowed so far is not enough for this."
+	case tokenvault.ReasonPermissionRequired:
+		return "The account is connected already. You have not allowed this use of it yet."
+	case tokenvault.ReasonChooseAccount:
+		return "More than one account is connected. Only the one that you choose will be used."
+	}
+	return ""
+}
+
+func askNext(reason tokenvault.Reason, provider string) string {
+	switch reason {
+	case tokenvault.ReasonPermissionRequired, tokenvault.ReasonChooseAccount:
+		return "You do not have to sign in at " + provider + " again."
+	case tokenvault.ReasonMissing, tokenvault.ReasonExpired, tokenvault.ReasonRevoked, tokenvault.ReasonInsufficientScope:
+	}
+	return "Next, " + provider + " asks you to sign in and to agree."
+}
+
+func askSubmit(reason tokenvault.Reason, provider string) string {
+	switch reason {
+	case tokenvault.ReasonPermissionRequired:
+		return "Allow"
+	case tokenvault.ReasonChooseAccount:
+		return "Use this account"
+	case tokenvault.ReasonMissing, tokenvault.ReasonExpired, tokenvault.ReasonRevoked, tokenvault.ReasonInsufficientScope:
+	}
+	return "Continue to " + provider
+}
+
+func declineMeaning(agent bool) string {
+	if agent {
+		return "If you did not expect this, decline. The agent is told, and nothing changes."
+	}
+	return "If you did not expect this, decline. Nothing changes then."
+}
+
+// releaseText says in which form the agent gets to use the account.
+func releaseText(release tokenvault.Release, provider string) (value, note string) {
+	if release == tokenvault.ReleaseToken {
+		return "The agent receives the access token itself.",
+			"It can then use " + provider + " directly until the token expires."
+	}
+	return "The agent may use it on your behalf without seeing the token.", ""
+}
+
+func scopesTitle(redirect bool, provider string) string {
+	if redirect {
+		return "What " + provider + " will be asked to allow"
+	}
+	return "What will be allowed"
+}
+
+func scopesNone(provider string) string {
+	return "Nothing in particular: what " + provider + " allows by default."
+}
+
+func choiceNote(c tokenvault.Connection) string {
+	switch {
+	case c.Status == tokenvault.ConnectionNeedsReauth:
+		return "Has to be reconnected before it can be used"
+	case c.Shared():
+		return "Shared by your organization"
+	}
+	return ""
+}
+
+func leaveHeading(provider string) string { return "Continue to " + provider }
+
+// resultText says how a settled request ended.
+func resultText(req tokenvault.AuthRequest) message {
+	next := textClose
+	if req.AgentID != "" {
+		next = textCloseAgent
+	}
+	switch req.Status {
+	case tokenvault.AuthConnected:
+		return message{"", connectedTitle(req), "", next}
+	case tokenvault.AuthDeclined:
+		return message{"", "You declined", "Nothing was connected, and nothing was allowed.",
+			"You can close this window and go back. If it was a mistake, ask for the same thing again: that makes a new link."}
+	case tokenvault.AuthExpired:
+		return message{"", "This request has expired", "Nobody answered it in time. Nothing was connected.",
+			"Close this window, go back, and ask for the same thing again: that makes a new link."}
+	case tokenvault.AuthPending, tokenvault.AuthFailed:
+	}
+	if req.FailureCode == tokenvault.FailScopeNotGranted {
+		return message{"", "Some access is missing", req.ProviderName + " is connected, but without all of the access that was asked for.",
+			"Go back and ask again. On the page of " + req.ProviderName + ", leave everything selected, or ask for less."}
+	}
+	return message{"", req.ProviderName + " could not be connected", req.ProviderName + " refused for good. Nothing was connected.",
+		"Go back and try again later. If it stays like this, tell the people who run this service."}
+}
+
+func connectedTitle(req tokenvault.AuthRequest) string {
+	switch req.Reason {
+	case tokenvault.ReasonPermissionRequired, tokenvault.ReasonChooseAccount:
+		return req.ProviderName + " may be used now"
+	case tokenvault.ReasonMissing, tokenvault.ReasonExpired, tokenvault.ReasonRevoked, tokenvault.ReasonInsufficientScope:
+	}
+	return req.ProviderName + " is connected"
+}
+
+const (
+	textClose      = "You can close this window and go back."
+	textCloseAgent = "You can close this window and go back. The agent carries on by itself."
+)

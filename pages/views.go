@@ -1,0 +1,203 @@
+package pages
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"time"
+	"unicode"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// What the script is asked to tell the window that opened the page.
+const (
+	tellComplete = "token-vault:auth-complete"
+	tellError    = "token-vault:auth-error"
+)
+
+// frame is what every page has.
+type frame struct {
+	Heading string
+	Tone    string // "ask", "done" or "stop": the colour of the page
+	Tell    tell
+}
+
+// tell is what the script is given, in data attributes. Remember makes it know
+// the result page of the same request again in this window; Close lets it close
+// the window.
+type tell struct {
+	Type, ProviderID, RequestID, Status, Error string
+	Origins                                    string // separated by spaces
+	Remember, Close                            bool
+}
+
+// Brand and the rest below are for the templates.
+func (frame) Brand() string  { return textBrand }
+func (frame) Footer() string { return textFooter }
+
+// A fact is one line of what is asked. Foreign marks text that is not ours.
+type fact struct {
+	Label, Value, Note string
+	Foreign            bool
+	Time               time.Time
+}
+
+// MachineTime is the fact's time for the datetime attribute.
+func (f fact) MachineTime() string { return f.Time.UTC().Format(time.RFC3339) }
+
+// HumanTime is the fact's time for people; the script puts it in their time zone.
+func (f fact) HumanTime() string { return f.Time.UTC().Format("2 January 2006, 15:04 UTC") }
+
+type scopeLine struct{ Plain, Raw string }
+
+// A choice is one account. Detail is foreign text that tells it from another of
+// the same name.
+type choice struct{ ID, Label, Detail, Note string }
+
+type field struct{ Name, Value string }
+
+// ask is the page on which a person decides.
+type ask struct {
+	frame
+	Alert       *message // why the last try led nowhere; nil: there was none
+	Agent       string   // empty: no agent asks
+	Lead, Why   string
+	From, To    string // the initials of who asks and of the provider
+	FactsTitle  string
+	Facts       []fact
+	ScopesTitle string
+	Scopes      []scopeLine
+	ScopesNone  string
+
+	Action         string
+	Hidden         []field
+	ChoicesTitle   string
+	Choices        []choice
+	OtherURL       string // to connect another account; empty: not offered
+	Other          string
+	Next           string
+	Submit         string
+	DeclineAction  string // empty: there is nothing to decline
+	Decline        string
+	DeclineMeaning string
+}
+
+func (ask) template() string { return "ask" }
+
+// askView shows what confirming a pending request would do.
+func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
+	req, p := plan.Request, plan.Provider
+	v := ask{
+		frame: frame{Heading: askHeading(req.Reason, p.Name), Tone: "ask", Tell: tell{RequestID: req.ID, Remember: true}},
+		Agent: req.AgentID, Lead: askLead(req.AgentID != "", p.Name), Why: askWhy(req.Reason, p.Name),
+		From: initial(req.AgentID), To: initial(p.Name),
+		FactsTitle: textDetails, Facts: askFacts(plan),
+		ScopesTitle: scopesTitle(plan.NeedsRedirect, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(p.Name),
+		Next: askNext(req.Reason, p.Name), Submit: askSubmit(req.Reason, p.Name),
+		DeclineAction: "/connect/" + url.PathEscape(req.ID) + "/decline",
+		Decline:       textDecline, DeclineMeaning: declineMeaning(req.AgentID != ""),
+	}
+	if plan.NeedsRedirect {
+		v.Action = "/connect/" + url.PathEscape(req.ID) + "/confirm"
+		if returnTo != "" {
+			v.Hidden = []field{{fieldReturnTo, returnTo}}
+		}
+		return v
+	}
+	v.Action = "/connect/" + url.PathEscape(req.ID) + "/permit"
+	if req.Reason == tokenvault.ReasonChooseAccount {
+		v.ChoicesTitle, v.Choices = textChoices, choices(plan.Choices)
+		v.Other = textOther
+		v.OtherURL = "/connect/new?" + url.Values{fieldProvider: {p.ID}, fieldReturnTo: {"/connect/" + req.ID}}.Encode()
+	}
+	return v
+}
+
+// newView shows what a person is about to connect of their own accord.
+func newView(p tokenvault.Provider, in newConnect) ask {
+	v := ask{
+		frame: frame{Heading: askHeading(tokenvault.ReasonMissing, p.Name), Tone: "ask"},
+		Lead:  askLead(false, p.Name), Why: p.Description, To: initial(p.Name),
+		Next: askNext(tokenvault.ReasonMissing, p.Name), Submit: askSubmit(tokenvault.ReasonMissing, p.Name),
+		Action: "/connect/new", Hidden: []field{{fieldProvider, p.ID}}, DeclineMeaning: textNothingYet,
+	}
+	for _, f := range []field{{fieldThread, in.threadID}, {fieldReturnTo, in.returnTo}} {
+		if f.Value != "" {
+			v.Hidden = append(v.Hidden, f)
+		}
+	}
+	return v
+}
+
+func askFacts(plan tokenvault.ConnectPlan) []fact {
+	req := plan.Request
+	var facts []fact
+	if account := plan.Account.Label; account != "" {
+		facts = append(facts, fact{Label: textFactAccount, Value: account, Foreign: true})
+	}
+	if req.Owner.UserID == "" {
+		facts = append(facts, fact{Label: textFactOwner, Value: textOrganization})
+	}
+	if req.AgentID != "" {
+		value, note := releaseText(req.Release, plan.Provider.Name)
+		facts = append(facts, fact{Label: textFactRelease, Value: value, Note: note})
+	}
+	return append(facts, fact{Label: textFactExpiry, Time: req.ExpiresAt})
+}
+
+// requested is what the provider will be asked for; without a redirect, what the
+// agent will be allowed.
+func requested(plan tokenvault.ConnectPlan) []string {
+	scopes := slices.Clone(plan.Scopes)
+	if plan.NeedsRedirect && plan.Provider.OAuth2 != nil {
+		for _, always := range plan.Provider.OAuth2.AlwaysScopes {
+			if !slices.Contains(scopes, always) {
+				scopes = append(scopes, always)
+			}
+		}
+	}
+	return scopes
+}
+
+func scopeLines(service string, scopes []string) []scopeLine {
+	lines := make([]scopeLine, 0, len(scopes))
+	for _, s := range scopes {
+		lines = append(lines, scopeLine{scopeText(service, s), s})
+	}
+	return lines
+}
+
+// choices lists accounts by name. Where a name does not tell two apart, the
+// account's id is added.
+func choices(connections []tokenvault.Connection) []choice {
+	seen := make(map[string]int, len(connections))
+	for _, c := range connections {
+		seen[c.Account.Label]++
+	}
+	sorted := slices.SortedFunc(slices.Values(connections), func(a, b tokenvault.Connection) int {
+		return cmp.Or(cmp.Compare(a.Account.Label, b.Account.Label), cmp.Compare(a.Account.ID, b.Account.ID))
+	})
+	list := make([]choice, 0, len(connections))
+	for _, c := range sorted {
+		one := choice{ID: c.ID, Label: c.Account.Label, Note: choiceNote(c)}
+		if c.Account.Label == "" {
+			one.Label = textUnnamedAccount
+		}
+		if c.Account.Label == "" || seen[c.Account.Label] > 1 {
+			one.Detail = c.Account.ID
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+// initial returns the first letter or digit of a name, for its badge.
+func initial(name string) string {
+	for _, r := range name {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return ""
+}

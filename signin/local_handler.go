@@ -1,0 +1,87 @@
+package signin
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+const maxForm = 4 << 10
+
+// Handler serves the sign-in page at [LocalPath]:
+//
+//	GET  /signin/local?token=…&next=…   a page with one button; changes nothing
+//	POST /signin/local                  spends the token, sets the cookie
+//
+// next is a path on the vault's own origin to go to afterwards.
+func (l *Local) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+LocalPath, l.show)
+	mux.HandleFunc("POST "+LocalPath, l.redeem)
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(l.page.answer(http.StatusForbidden, textCrossSite()))
+	refused := l.page.answer(http.StatusMisdirectedRequest, textWrongHost())
+	guarded := csrf.Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.page.setHeaders(w.Header())
+		if !isLoopbackHost(r.Host) {
+			refused.ServeHTTP(w, r)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+func (l *Local) show(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	token, next := query.Get("token"), query.Get("next")
+	if !safePath(next) {
+		next = ""
+	}
+	switch {
+	case token != "" && l.sessions.linkValid(token, time.Now()):
+		view := textSignIn()
+		view.Token, view.Next = token, next
+		l.page.answer(http.StatusOK, view).ServeHTTP(w, r)
+	case l.signedIn(r):
+		view := textSignedIn()
+		view.Link = next
+		l.page.answer(http.StatusOK, view).ServeHTTP(w, r)
+	case token != "":
+		l.page.answer(http.StatusForbidden, textBadLink()).ServeHTTP(w, r)
+	default:
+		l.page.answer(http.StatusUnauthorized, textNoLink()).ServeHTTP(w, r)
+	}
+}
+
+func (l *Local) signedIn(r *http.Request) bool {
+	_, err := l.Authenticate(r)
+	return err == nil
+}
+
+func (l *Local) redeem(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		l.page.answer(http.StatusBadRequest, textBadLink()).ServeHTTP(w, r)
+		return
+	}
+	secret, err := l.sessions.redeem(r.PostForm.Get("token"), time.Now())
+	if errors.Is(err, errLink) {
+		l.log.Warn("a sign-in link was refused: it is unknown, was used, or is too old")
+		l.page.answer(http.StatusForbidden, textBadLink()).ServeHTTP(w, r)
+		return
+	}
+	if err != nil {
+		l.log.Error("the session of a browser cannot be kept", slog.Any("error", err))
+		l.page.answer(http.StatusServiceUnavailable, textNotKept()).ServeHTTP(w, r)
+		return
+	}
+	l.log.Info("a browser was signed in by a sign-in link")
+	next := r.PostForm.Get("next")
+	if !safePath(next) {
+		next = LocalPath
+	}
+	http.SetCookie(w, l.cookie(secret))
+	http.Redirect(w, r, next, http.StatusSeeOther)
+}

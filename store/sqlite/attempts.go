@@ -1,0 +1,87 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// attemptColumns is for scanAttempt.
+const attemptColumns = `tenant, id, auth_request_id, organization_id, user_id, provider_id, app_id, state_hash, browser_hash,
+	issuer, return_url, scopes, state, created_at, expires_at, key_space, key_version, sealed`
+
+func scanAttempt(from row) (tokenvault.Attempt, error) {
+	var a tokenvault.Attempt
+	var scopes string
+	var created, expires, keyVersion int64
+	err := from.Scan(&a.Owner.Tenant, &a.ID, &a.AuthRequestID, &a.Owner.OrganizationID, &a.Owner.UserID, &a.ProviderID, &a.AppID,
+		&a.StateHash, &a.BrowserHash, &a.Issuer, &a.ReturnURL, &scopes, (*string)(&a.State), &created, &expires,
+		&a.Private.KeySpace, &keyVersion, (*[]byte)(&a.Private.Blob))
+	if err != nil {
+		return tokenvault.Attempt{}, err
+	}
+	a.CreatedAt, a.ExpiresAt = timeOf(created), timeOf(expires)
+	a.Private.KeyVersion = uint32(keyVersion) //nolint:gosec // written from a uint32
+	a.Scopes, err = scopesOf(scopes)
+	return a, err
+}
+
+const sqlInsertAttempt = `INSERT INTO attempts (` + attemptColumns + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?, ?, ?, ?, ?)`
+
+// BeginAttempt implements [tokenvault.AttemptStore].
+func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) error {
+	return s.write(ctx, "begin attempt", func(t *tx) error {
+		a := cmd.Attempt
+		if _, err := t.pending(ctx, a.Owner, a.AuthRequestID); err != nil {
+			return err
+		}
+		args := append([]any{
+			a.Owner.Tenant, a.ID, a.AuthRequestID, a.Owner.OrganizationID, a.Owner.UserID, a.ProviderID, a.AppID, a.StateHash,
+			a.BrowserHash, a.Issuer, a.ReturnURL, scopesColumn(a.Scopes), t.now, t.after(cmd.TTL),
+		}, recordArgs(a.Private)...)
+		if _, err := t.exec(ctx, sqlInsertAttempt, args...); err != nil {
+			return err
+		}
+		return t.appendEvents(ctx, cmd.Event)
+	})
+}
+
+const sqlExpireAttempts = `DELETE FROM attempts WHERE expires_at <= ?`
+
+const sqlAdvanceAttempt = `UPDATE attempts SET state = ? WHERE state_hash = ? AND state = ? AND expires_at > ?
+	RETURNING ` + attemptColumns
+
+// AdvanceAttempt implements [tokenvault.AttemptStore].
+func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to tokenvault.AttemptState) (tokenvault.Attempt, error) {
+	var attempt tokenvault.Attempt
+	err := s.write(ctx, "advance attempt", func(t *tx) error {
+		if !forward(from, to) {
+			return tokenvault.ErrStateInvalid
+		}
+		var err error
+		attempt, err = scanAttempt(t.QueryRowContext(ctx, sqlAdvanceAttempt, string(to), stateHash, string(from), t.now))
+		if errors.Is(err, sql.ErrNoRows) {
+			return tokenvault.ErrStateInvalid
+		}
+		return err
+	})
+	if err != nil {
+		return tokenvault.Attempt{}, err
+	}
+	return attempt, nil
+}
+
+// forward reports whether an attempt may move from one state to the other.
+func forward(from, to tokenvault.AttemptState) bool {
+	switch from {
+	case tokenvault.AttemptBegun:
+		return to == tokenvault.AttemptReturned || to == tokenvault.AttemptConsumed
+	case tokenvault.AttemptReturned:
+		return to == tokenvault.AttemptConsumed
+	case tokenvault.AttemptConsumed:
+	}
+	return false
+}

@@ -1,0 +1,202 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// authRequestColumns is for scanAuthRequest.
+const authRequestColumns = `tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
+	connection_id, reason, scopes, release, run_id, thread_id, status, failure_code, connect_url,
+	created_at, expires_at, settled_at`
+
+func scanAuthRequest(from row) (tokenvault.AuthRequest, error) {
+	var r tokenvault.AuthRequest
+	var scopes string
+	var created, expires, settled int64
+	err := from.Scan(&r.Owner.Tenant, &r.ID, &r.Owner.OrganizationID, &r.Owner.UserID, &r.AgentID, &r.ProviderID, &r.ProviderName,
+		(*string)(&r.AuthMethod), &r.ConnectionID, (*string)(&r.Reason), &scopes, (*string)(&r.Release), &r.RunID, &r.ThreadID,
+		(*string)(&r.Status), &r.FailureCode, &r.ConnectURL, &created, &expires, &settled)
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	r.CreatedAt, r.ExpiresAt, r.SettledAt = timeOf(created), timeOf(expires), timeOf(settled)
+	r.Scopes, err = scopesOf(scopes)
+	return r, err
+}
+
+const (
+	// A request expires at the moment that it was given, not when that is noticed:
+	// reading it before and after the sweep tells the same.
+	expireSet      = `UPDATE auth_requests SET status = 'expired', settled_at = expires_at `
+	sqlExpireByKey = expireSet + `WHERE tenant = ? AND request_key = ? AND status = 'pending' AND expires_at <= ?
+		RETURNING ` + authRequestColumns
+	sqlPendingByKey = `SELECT ` + authRequestColumns + ` FROM auth_requests
+		WHERE tenant = ? AND request_key = ? AND status = 'pending'`
+	sqlInsertAuthRequest = `INSERT INTO auth_requests (request_key, ` + authRequestColumns + `)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, ?, ?, 0)
+		RETURNING ` + authRequestColumns
+)
+
+// OpenOrJoin implements [tokenvault.AuthRequestStore]. The event tells that a
+// request was opened, so it is not written when one is joined.
+func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (req tokenvault.AuthRequest, joined bool, err error) {
+	err = s.write(ctx, "open auth request", func(t *tx) error {
+		key, tenant := cmd.Request.Key(), cmd.Request.Owner.Tenant
+		if _, err := t.expire(ctx, sqlExpireByKey, tenant, key, t.now); err != nil {
+			return err
+		}
+		req, err = scanAuthRequest(t.QueryRowContext(ctx, sqlPendingByKey, tenant, key))
+		if joined = err == nil; joined || !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if req, err = t.insertAuthRequest(ctx, key, cmd); err != nil {
+			return err
+		}
+		return t.appendEvents(ctx, cmd.Event)
+	})
+	if err != nil {
+		return tokenvault.AuthRequest{}, false, err
+	}
+	return req, joined, nil
+}
+
+func (t *tx) insertAuthRequest(ctx context.Context, key string, cmd tokenvault.NewAuthRequest) (tokenvault.AuthRequest, error) {
+	r := cmd.Request
+	return scanAuthRequest(t.QueryRowContext(ctx, sqlInsertAuthRequest, key,
+		r.Owner.Tenant, r.ID, r.Owner.OrganizationID, r.Owner.UserID, r.AgentID, r.ProviderID, r.ProviderName, string(r.AuthMethod),
+		r.ConnectionID, string(r.Reason), scopesColumn(r.Scopes), string(r.Release), r.RunID, r.ThreadID,
+		r.ConnectURL, t.now, t.after(cmd.TTL)))
+}
+
+// sqlGetAuthRequest reads a request whose time is over as expired.
+const sqlGetAuthRequest = `SELECT tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
+		connection_id, reason, scopes, release, run_id, thread_id, iif(over, 'expired', status), failure_code, connect_url,
+		created_at, expires_at, iif(over, expires_at, settled_at)
+	FROM (SELECT *, status = 'pending' AND expires_at <= ` + sqlNow + ` AS over FROM auth_requests
+		WHERE tenant = ?2 AND id = ?3 AND organization_id = ?4 AND user_id = ?5)`
+
+// GetAuthRequest implements [tokenvault.AuthRequestStore].
+func (s *Store) GetAuthRequest(ctx context.Context, owner tokenvault.Owner, id string) (tokenvault.AuthRequest, error) {
+	return get(ctx, s, "get auth request", scanAuthRequest, sqlGetAuthRequest,
+		s.boundNow(), owner.Tenant, id, owner.OrganizationID, owner.UserID)
+}
+
+// pending returns a request of exactly this owner on which may be decided now.
+// It fails with ErrExpired if its time is over and with ErrConflict if it was
+// settled.
+func (t *tx) pending(ctx context.Context, owner tokenvault.Owner, id string) (tokenvault.AuthRequest, error) {
+	req, err := scanAuthRequest(t.QueryRowContext(ctx, sqlGetAuthRequest,
+		t.now, owner.Tenant, id, owner.OrganizationID, owner.UserID))
+	switch {
+	case err != nil:
+		return req, err
+	case req.Status == tokenvault.AuthExpired:
+		return req, tokenvault.ErrExpired
+	case req.Status.Settled():
+		return req, tokenvault.ErrConflict
+	}
+	return req, nil
+}
+
+const sqlSettle = `UPDATE auth_requests SET status = ?, failure_code = ?, connection_id = ?, settled_at = ?
+	WHERE tenant = ? AND id = ? AND status = 'pending' RETURNING ` + authRequestColumns
+
+// Settle implements [tokenvault.AuthRequestStore].
+func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvault.AuthRequest, error) {
+	if !cmd.Status.Settled() || cmd.Status == "" {
+		return tokenvault.AuthRequest{}, fmt.Errorf("sqlite: settle: %w", &tokenvault.FieldError{Field: "status", Reason: "must be final"})
+	}
+	var settled tokenvault.AuthRequest
+	err := s.write(ctx, "settle", func(t *tx) error {
+		req, err := t.pending(ctx, cmd.Owner, cmd.AuthRequestID)
+		if err != nil {
+			return err
+		}
+		connectionID, err := t.settleParts(ctx, cmd)
+		if err != nil {
+			return err
+		}
+		if connectionID == "" || cmd.Status != tokenvault.AuthConnected {
+			connectionID = req.ConnectionID
+		}
+		settled, err = scanAuthRequest(t.QueryRowContext(ctx, sqlSettle, string(cmd.Status), cmd.FailureCode, connectionID, t.now,
+			req.Owner.Tenant, req.ID))
+		if err != nil {
+			return err
+		}
+		return t.appendEvents(ctx, cmd.Events...)
+	})
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	return settled, nil
+}
+
+// settleParts stores the connection and the permission that come of a request,
+// and returns which connection it ended with.
+func (t *tx) settleParts(ctx context.Context, cmd tokenvault.Settlement) (connectionID string, err error) {
+	if cmd.Connection != nil {
+		if !cmd.Owner.Sees(cmd.Connection.Owner) {
+			return "", tokenvault.ErrNotFound
+		}
+		if err := t.settleConnection(ctx, *cmd.Connection); err != nil {
+			return "", err
+		}
+		connectionID = cmd.Connection.ID
+	}
+	if cmd.Permission != nil {
+		if !cmd.Owner.Sees(cmd.Permission.Owner) {
+			return "", tokenvault.ErrNotFound
+		}
+		if err := t.grant(ctx, *cmd.Permission); err != nil {
+			return "", err
+		}
+		connectionID = cmd.Permission.ConnectionID
+	}
+	return connectionID, nil
+}
+
+const sqlExpireAuthRequests = expireSet + `
+	WHERE rowid IN (SELECT rowid FROM auth_requests WHERE status = 'pending' AND expires_at <= ? ORDER BY expires_at LIMIT ?)
+	RETURNING ` + authRequestColumns
+
+// ExpireAuthRequests implements [tokenvault.AuthRequestStore].
+func (s *Store) ExpireAuthRequests(ctx context.Context, limit int) ([]tokenvault.AuthRequest, error) {
+	var expired []tokenvault.AuthRequest
+	err := s.write(ctx, "expire auth requests", func(t *tx) error {
+		if _, err := t.exec(ctx, sqlExpireAttempts, t.now); err != nil {
+			return err
+		}
+		var err error
+		expired, err = t.expire(ctx, sqlExpireAuthRequests, t.now, max(limit, 0))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return expired, nil
+}
+
+// expire runs a query that settles requests as expired, and records each.
+func (t *tx) expire(ctx context.Context, query string, args ...any) ([]tokenvault.AuthRequest, error) {
+	rows, err := t.QueryContext(ctx, query, args...)
+	expired, err := collect(rows, err, scanAuthRequest)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range expired {
+		err := t.appendEvents(ctx, tokenvault.Event{
+			Kind: tokenvault.EventAuthExpired, Tenant: r.Owner.Tenant, ActorKind: tokenvault.ActorSystem, Owner: r.Owner,
+			ProviderID: r.ProviderID, ConnectionID: r.ConnectionID, AuthRequestID: r.ID, RunID: r.RunID, ThreadID: r.ThreadID,
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return expired, nil
+}

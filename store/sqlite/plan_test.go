@@ -1,0 +1,87 @@
+package sqlite
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Every query finds its rows by an index, however many there are.
+func TestQueriesUseAnIndex(t *testing.T) {
+	s := openNew(t, nil)
+	for name, query := range map[string]string{
+		"FindUsable": sqlFindUsable, "GetAPIKey": sqlGetAPIKey,
+		"GetConnection": sqlGetConnection, "FindAccount": sqlFindAccount, "ListConnections": sqlListConnections,
+		"Revoke": sqlRevoke, "insert connection": sqlInsertConnection, "renew connection": sqlRenewConnection,
+		"BeginRefresh": sqlBeginRefresh, "turn": sqlGetTurn, "CommitRefresh": sqlCommitRefresh, "FailRefresh": sqlFailRefresh,
+		"expire by key": sqlExpireByKey, "pending by key": sqlPendingByKey, "GetAuthRequest": sqlGetAuthRequest,
+		"Settle": sqlSettle, "ExpireAuthRequests": sqlExpireAuthRequests,
+		"AdvanceAttempt": sqlAdvanceAttempt, "expire attempts": sqlExpireAttempts,
+		"ListPermissions": sqlListPermissions, "WithdrawPermission": sqlWithdrawPermission, "get permission": sqlGetPermission,
+		"widen permission": sqlWidenPermission, "delete permissions": sqlDeletePermissions,
+		"replace app": sqlReplaceApp, "GetApp": sqlGetApp, "FindApp": sqlFindApp, "ListApps": sqlListApps, "DeleteApp": sqlDeleteApp,
+		"GetDataKey": sqlGetDataKey, "ListAPIKeys": sqlListAPIKeys, "find api key": sqlFindAPIKey, "RevokeAPIKey": sqlRevokeAPIKey,
+		"ListAudit": sqlListAudit, "ClaimJobs": sqlClaimJobs, "job done": sqlJobDone, "job dead": sqlJobDead, "job retry": sqlJobRetry,
+	} {
+		for _, step := range plan(t, s, query) {
+			scans := strings.HasPrefix(step, "SCAN") && step != "SCAN CONSTANT ROW" && step != "SCAN clock"
+			if scans && !strings.Contains(step, "USING INDEX") {
+				t.Errorf("%s: %s", name, step)
+			}
+			if strings.Contains(step, "TEMP B-TREE") && name != "ListApps" {
+				t.Errorf("%s sorts: %s", name, step)
+			}
+		}
+	}
+}
+
+func TestFindUsableNeverScans(t *testing.T) {
+	var searches int
+	for _, step := range plan(t, openNew(t, nil), sqlFindUsable) {
+		if strings.HasPrefix(step, "SEARCH ") {
+			searches++
+		}
+	}
+	if searches != 3 {
+		t.Errorf("%d index searches, want one for each of the three tables", searches)
+	}
+}
+
+// plan returns the steps of the query plan. The planner does not look at
+// arguments, which are bound as NULL.
+func plan(t *testing.T, s *Store, query string) []string {
+	t.Helper()
+	stmt, err := s.writer.Prepare("EXPLAIN QUERY PLAN " + query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = stmt.Close() }()
+	numbers := regexp.MustCompile(`\?(\d*)`).FindAllStringSubmatch(query, -1)
+	count := len(numbers)
+	if count > 0 && numbers[0][1] != "" {
+		count = 0
+		for _, n := range numbers {
+			number, _ := strconv.Atoi(n[1])
+			count = max(count, number)
+		}
+	}
+	rows, err := stmt.Query(make([]any, count)...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
