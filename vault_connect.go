@@ -110,7 +110,7 @@ func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) 
 	if err != nil {
 		return Redirect{}, err
 	}
-	if err := v.checkReturnURL(in.ReturnURL); err != nil {
+	if err := v.CheckReturnURL(in.ReturnURL); err != nil {
 		return Redirect{}, err
 	}
 	p, err := v.catalog.Provider(req.ProviderID)
@@ -186,9 +186,9 @@ func hashText(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// checkReturnURL refuses every URL that is neither a plain path of ours nor on
-// the list.
-func (v *Vault) checkReturnURL(text string) error {
+// CheckReturnURL returns a [FieldError] for every URL that is neither a plain path
+// of ours, nor empty, nor on the list of [Options.ReturnURLs].
+func (v *Vault) CheckReturnURL(text string) error {
 	if text == "" || safePath(text) {
 		return nil
 	}

@@ -40,7 +40,11 @@ func (f *Flow) account(ctx context.Context, in tokenvault.CompleteInput, ans ans
 		}
 		sources = append(sources, claims)
 	}
-	return accountIn(p, append(sources, ans.fields)), nil
+	found = accountIn(p, append(sources, ans.fields))
+	if found.Label == "" {
+		found.Label = found.ID
+	}
+	return found, nil
 }
 
 // idToken verifies an id_token (OpenID Connect Core §3.1.3.7) and returns its
@@ -90,7 +94,7 @@ func (f *Flow) userInfo(ctx context.Context, p tokenvault.Provider, token tokenv
 	return claims, nil
 }
 
-func accountIn(p *tokenvault.OAuth2, sources []map[string]any) (account tokenvault.Account) {
+func accountIn(p *tokenvault.OAuth2, sources []map[string]any) tokenvault.Account {
 	ids, labels := p.AccountID, p.AccountLabel
 	if len(ids) == 0 {
 		ids = []string{"sub"}
@@ -98,11 +102,7 @@ func accountIn(p *tokenvault.OAuth2, sources []map[string]any) (account tokenvau
 	if len(labels) == 0 {
 		labels = []string{"email", "preferred_username", "name"}
 	}
-	account.ID, account.Label = first(sources, ids), first(sources, labels)
-	if account.Label == "" {
-		account.Label = account.ID
-	}
-	return account
+	return tokenvault.Account{ID: first(sources, ids), Label: first(sources, labels)}
 }
 
 // first returns the first path that holds text or a number, source by source.

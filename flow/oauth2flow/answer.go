@@ -19,13 +19,12 @@ import (
 const maxToken = 32 << 10
 
 var (
-	errTruncated    = errors.New("the answer is cut short")
-	errNoToken      = errors.New("the answer holds no access token")
-	errTokenType    = errors.New("the token is not a bearer token")
-	errBadToken     = errors.New("the token has characters that no header can carry, or is too long")
-	errUnreadable   = errors.New("the answer is neither JSON nor a form")
-	errNotAnAnswer  = errors.New("the answer is not a token answer")
-	errNestedAbsent = errors.New("the answer lacks the part that holds the token")
+	errTruncated   = errors.New("the answer is cut short")
+	errNoToken     = errors.New("the answer holds no access token")
+	errTokenType   = errors.New("the token is not a bearer token")
+	errBadToken    = errors.New("the token has characters that no header can carry, or is too long")
+	errUnreadable  = errors.New("the answer is neither JSON nor a form")
+	errNotAnAnswer = errors.New("the answer is not a token answer")
 )
 
 // answer is what a token endpoint said.
@@ -52,13 +51,8 @@ func parseAnswer(p *tokenvault.OAuth2, res response) answer {
 		return ans
 	}
 	token := fields
-	if p.TokenPath != "" {
-		nested, ok := at(fields, p.TokenPath).(map[string]any)
-		if !ok {
-			ans.problem = errNestedAbsent
-			return ans
-		}
-		token = nested
+	if nested, ok := at(fields, p.TokenPath).(map[string]any); ok && p.TokenPath != "" {
+		token = nested // a refresh may answer at the root what an exchange nests
 	}
 	ans.accessToken, ans.refreshToken = secret(token["access_token"]), secret(token["refresh_token"])
 	ans.idToken = secret(fields["id_token"])

@@ -102,7 +102,7 @@ func (p *Person) fillIn(t testing.TB, page *url.URL, body string) (string, url.V
 		case "login":
 			form.Set("login", p.name)
 		case "username":
-			form.Set("username", "test-user@localhost")
+			form.Set("username", "test-user@127.0.0.1")
 		case "password":
 			form.Set("password", "verysecure")
 		default:

@@ -64,7 +64,7 @@ func StartMock(t testing.TB) *OP {
 }
 
 // StartZitadel starts the second strict provider, client "web" with secret
-// "secret". Its user is test-user@localhost, password verysecure.
+// "secret". Its user is test-user@127.0.0.1, password verysecure.
 func StartZitadel(t testing.TB) *OP {
 	t.Helper()
 	dir := filepath.Join(providers(t), "zitadel")
@@ -134,8 +134,11 @@ func start(t testing.TB, dir string, command, env []string) *OP {
 	return op
 }
 
-// Kill ends the provider at once.
-func (op *OP) Kill() { _ = op.process.Process.Kill() }
+// Kill ends the provider at once, and returns when it is gone.
+func (op *OP) Kill() {
+	_ = op.process.Process.Kill()
+	_ = op.process.Wait()
+}
 
 // Fault makes the next n requests to path misbehave.
 func (op *OP) Fault(t testing.TB, path, mode string, n int) {

@@ -47,6 +47,7 @@ func (f *fixture) claimJobs(t *testing.T, lease time.Duration) []tokenvault.Job 
 	if err != nil {
 		t.Fatalf("ClaimJobs: %v", err)
 	}
+	slices.SortFunc(jobs, func(a, b tokenvault.Job) int { return cmp.Compare(a.ID, b.ID) })
 	return jobs
 }
 

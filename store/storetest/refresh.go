@@ -17,7 +17,7 @@ func refreshCases() []testCase {
 		{"a commit of unknown lifetime never expires", commitUnknownLifetime},
 		{"a commit after the next turn began is fenced", commitTooLate},
 		{"a commit after the lease, with no next turn, is stored", commitLate},
-		{"a commit with a foreign fence is fenced", commitForeignFence},
+		{"a turn that nobody began is fenced", commitForeignFence},
 		{"another version gets no turn and the new credential", otherVersion},
 		{"a failure ends the turn and keeps the connection", failKeeps},
 		{"a failure with a reason needs the owner", failWithReason},
@@ -166,7 +166,9 @@ func commitForeignFence(t *testing.T, f *fixture) {
 		f.refusesCommit(t, wrong)
 	}
 	for fence := range int64(4) {
-		f.refusesCommit(t, tokenvault.RefreshTurn{Connection: idle, Fence: fence})
+		none := tokenvault.RefreshTurn{Connection: idle, Fence: fence}
+		f.refusesCommit(t, none)
+		f.refuses(t, tokenvault.ErrFenced, func() error { return f.FailRefresh(t.Context(), f.failure(none)) })
 	}
 }
 

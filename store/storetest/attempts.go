@@ -1,0 +1,191 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+func attemptCases() []testCase {
+	return []testCase{
+		{"an attempt is stored whole", attemptStored},
+		{"an attempt moves from state to state once", attemptMoves},
+		{"an attempt in another state does not move", attemptWrongState},
+		{"an unknown state hash is invalid", attemptUnknown},
+		{"an attempt ends at its time", attemptExpires},
+		{"a sweep deletes attempts past their time", attemptSwept},
+		{"a settled request has no attempts", attemptOfSettled},
+		{"an expired request has no attempts", attemptOfExpired},
+		{"an unknown request has no attempts", attemptOfUnknown},
+		{"a state hash is used once", attemptTwice},
+		{"several attempts of a request run side by side", attemptsSideBySide},
+	}
+}
+
+func (f *fixture) attempt(req tokenvault.AuthRequest) tokenvault.NewAttempt {
+	id := f.id("at")
+	return tokenvault.NewAttempt{
+		Attempt: tokenvault.Attempt{
+			ID: id, AuthRequestID: req.ID, Owner: req.Owner, ProviderID: provider, AppID: "app", StateHash: "state of " + id,
+			BrowserHash: "browser of " + id, Issuer: "https://auth.mail.example", ReturnURL: "/done", Scopes: []string{"read"},
+			Private: f.sealed(),
+		},
+		TTL:   5 * time.Minute,
+		Event: f.event(tokenvault.EventConnectStarted, req.Owner),
+	}
+}
+
+// begin stores an attempt of a new request of alice's.
+func (f *fixture) begin(t *testing.T) tokenvault.NewAttempt {
+	t.Helper()
+	cmd := f.attempt(f.open(t, alice()))
+	if err := f.BeginAttempt(t.Context(), cmd); err != nil {
+		t.Fatalf("BeginAttempt: %v", err)
+	}
+	return cmd
+}
+
+func (f *fixture) refusesAttempt(t *testing.T, want error, cmd tokenvault.NewAttempt) {
+	t.Helper()
+	f.refuses(t, want, func() error { return f.BeginAttempt(t.Context(), cmd) })
+}
+
+func (f *fixture) refusesAdvance(t *testing.T, stateHash string, from, to tokenvault.AttemptState) {
+	t.Helper()
+	got, err := f.AdvanceAttempt(t.Context(), stateHash, from, to)
+	wantError(t, "AdvanceAttempt", err, tokenvault.ErrStateInvalid)
+	equal(t, "attempt beside an error", got, tokenvault.Attempt{})
+}
+
+func attemptStored(t *testing.T, f *fixture) {
+	cmd := f.attempt(f.open(t, alice()))
+	want := cmd.Attempt
+	want.State, want.CreatedAt, want.ExpiresAt = tokenvault.AttemptConsumed, f.now(), f.now().Add(5*time.Minute)
+	// These are the store's to set.
+	cmd.Attempt.State, cmd.Attempt.CreatedAt = tokenvault.AttemptReturned, f.now().Add(-time.Hour)
+	cmd.Attempt.ExpiresAt = f.now().Add(time.Hour)
+	f.writes(t, func() {
+		if err := f.BeginAttempt(t.Context(), cmd); err != nil {
+			t.Fatal(err)
+		}
+	}, cmd.Event)
+	got, err := f.AdvanceAttempt(t.Context(), want.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "AdvanceAttempt", got, want)
+}
+
+func attemptMoves(t *testing.T, f *fixture) {
+	hash := f.begin(t).Attempt.StateHash
+	for _, step := range [][2]tokenvault.AttemptState{
+		{tokenvault.AttemptBegun, tokenvault.AttemptReturned}, {tokenvault.AttemptReturned, tokenvault.AttemptConsumed},
+	} {
+		got, err := f.AdvanceAttempt(t.Context(), hash, step[0], step[1])
+		if err != nil || got.State != step[1] {
+			t.Errorf("AdvanceAttempt = %s, %v, want %s", got.State, err, step[1])
+		}
+		f.refusesAdvance(t, hash, step[0], step[1])
+	}
+}
+
+func attemptWrongState(t *testing.T, f *fixture) {
+	hash := f.begin(t).Attempt.StateHash
+	f.refusesAdvance(t, hash, tokenvault.AttemptReturned, tokenvault.AttemptConsumed)
+	f.refusesAdvance(t, hash, tokenvault.AttemptConsumed, tokenvault.AttemptConsumed)
+	if _, err := f.AdvanceAttempt(t.Context(), hash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed); err != nil {
+		t.Errorf("AdvanceAttempt after refusals: %v", err)
+	}
+}
+
+func attemptUnknown(t *testing.T, f *fixture) {
+	f.begin(t)
+	f.refusesAdvance(t, "unknown", tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+	f.refusesAdvance(t, "", tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+}
+
+func attemptExpires(t *testing.T, f *fixture) {
+	first, second := f.begin(t).Attempt.StateHash, f.begin(t).Attempt.StateHash
+	f.advance(5*time.Minute - time.Microsecond)
+	if _, err := f.AdvanceAttempt(t.Context(), first, tokenvault.AttemptBegun, tokenvault.AttemptReturned); err != nil {
+		t.Errorf("AdvanceAttempt before its time: %v", err)
+	}
+	f.advance(time.Microsecond)
+	f.refusesAdvance(t, first, tokenvault.AttemptReturned, tokenvault.AttemptConsumed)
+	f.refusesAdvance(t, second, tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+}
+
+func attemptSwept(t *testing.T, f *fixture) {
+	old := f.begin(t)
+	f.advance(4 * time.Minute)
+	recent := f.attempt(tokenvault.AuthRequest{ID: old.Attempt.AuthRequestID, Owner: alice()})
+	if err := f.BeginAttempt(t.Context(), recent); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(time.Minute)
+	if got := f.sweep(t, 10); len(got) != 0 {
+		t.Errorf("the sweep settled %d requests, want none", len(got))
+	}
+	f.refusesAdvance(t, old.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+	if _, err := f.AdvanceAttempt(t.Context(), recent.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed); err != nil {
+		t.Errorf("the attempt that is not due: %v", err)
+	}
+	// Its hash is free again, which shows that the row is gone.
+	again := f.attempt(tokenvault.AuthRequest{ID: old.Attempt.AuthRequestID, Owner: alice()})
+	again.Attempt.StateHash = old.Attempt.StateHash
+	if err := f.BeginAttempt(t.Context(), again); err != nil {
+		t.Errorf("BeginAttempt with the hash of a deleted attempt: %v", err)
+	}
+}
+
+func attemptOfSettled(t *testing.T, f *fixture) {
+	req := f.open(t, alice())
+	f.settle(t, f.connecting(req, f.fresh(alice(), "acc")))
+	f.refusesAttempt(t, tokenvault.ErrConflict, f.attempt(req))
+	f.advance(time.Hour)
+	f.refusesAttempt(t, tokenvault.ErrConflict, f.attempt(req))
+}
+
+func attemptOfExpired(t *testing.T, f *fixture) {
+	req := f.open(t, alice())
+	f.advance(10 * time.Minute)
+	cmd := f.attempt(req)
+	f.refusesAttempt(t, tokenvault.ErrExpired, cmd)
+	f.sweep(t, 10)
+	f.refusesAttempt(t, tokenvault.ErrExpired, cmd)
+	f.refusesAdvance(t, cmd.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+}
+
+func attemptOfUnknown(t *testing.T, f *fixture) {
+	f.open(t, alice())
+	cmd := f.attempt(tokenvault.AuthRequest{ID: "ar_missing", Owner: alice()})
+	f.refusesAttempt(t, tokenvault.ErrNotFound, cmd)
+	f.refusesAdvance(t, cmd.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+}
+
+func attemptTwice(t *testing.T, f *fixture) {
+	first := f.begin(t)
+	second := f.attempt(f.open(t, alice()))
+	second.Attempt.StateHash = first.Attempt.StateHash
+	f.refusesAttempt(t, tokenvault.ErrConflict, second)
+	got, err := f.AdvanceAttempt(t.Context(), first.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed)
+	if err != nil || got.ID != first.Attempt.ID {
+		t.Errorf("AdvanceAttempt = %s, %v, want %s", got.ID, err, first.Attempt.ID)
+	}
+}
+
+func attemptsSideBySide(t *testing.T, f *fixture) {
+	req := f.open(t, alice())
+	for range 2 {
+		cmd := f.attempt(req)
+		if err := f.BeginAttempt(t.Context(), cmd); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if _, err := f.AdvanceAttempt(t.Context(), cmd.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+}

@@ -1,0 +1,2 @@
+package storetest
+func concurrencyCases() []testCase { return nil }

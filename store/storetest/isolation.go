@@ -1,0 +1,2 @@
+package storetest
+func isolationCases() []testCase { return nil }
