@@ -50,6 +50,7 @@ func eventSeq(id string) (int64, error) {
 // appendEvents writes events in the transaction. An event without a kind is none.
 func (t *tx) appendEvents(ctx context.Context, events ...tokenvault.Event) error {
 	stmt := t.StmtContext(ctx, t.store.insertEvent)
+	defer func() { _ = stmt.Close() }() // of this transaction; the kept one stays
 	for _, e := range events {
 		if e.Kind == "" {
 			continue

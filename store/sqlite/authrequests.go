@@ -30,10 +30,8 @@ func scanAuthRequest(from row) (tokenvault.AuthRequest, error) {
 }
 
 const (
-	// A request expires at the moment that it was given, not when that is noticed:
-	// reading it before and after the sweep tells the same.
-	expireSet      = `UPDATE auth_requests SET status = 'expired', settled_at = expires_at `
-	sqlExpireByKey = expireSet + `WHERE tenant = ? AND request_key = ? AND status = 'pending' AND expires_at <= ?
+	expireSet      = `UPDATE auth_requests SET status = 'expired', settled_at = ?1 `
+	sqlExpireByKey = expireSet + `WHERE tenant = ?2 AND request_key = ?3 AND status = 'pending' AND expires_at <= ?1
 		RETURNING ` + authRequestColumns
 	sqlPendingByKey = `SELECT ` + authRequestColumns + ` FROM auth_requests
 		WHERE tenant = ? AND request_key = ? AND status = 'pending'`
@@ -47,7 +45,7 @@ const (
 func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (req tokenvault.AuthRequest, joined bool, err error) {
 	err = s.write(ctx, "open auth request", func(t *tx) error {
 		key, tenant := cmd.Request.Key(), cmd.Request.Owner.Tenant
-		if _, err := t.expire(ctx, sqlExpireByKey, tenant, key, t.now); err != nil {
+		if _, err := t.expire(ctx, sqlExpireByKey, t.now, tenant, key); err != nil {
 			return err
 		}
 		req, err = scanAuthRequest(t.QueryRowContext(ctx, sqlPendingByKey, tenant, key))
@@ -73,10 +71,11 @@ func (t *tx) insertAuthRequest(ctx context.Context, key string, cmd tokenvault.N
 		r.ConnectURL, t.now, t.after(cmd.TTL)))
 }
 
-// sqlGetAuthRequest reads a request whose time is over as expired.
+// sqlGetAuthRequest reads a request whose time is over as expired, also if
+// nothing has settled it yet.
 const sqlGetAuthRequest = `SELECT tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
 		connection_id, reason, scopes, release, run_id, thread_id, iif(over, 'expired', status), failure_code, connect_url,
-		created_at, expires_at, iif(over, expires_at, settled_at)
+		created_at, expires_at, settled_at
 	FROM (SELECT *, status = 'pending' AND expires_at <= ` + sqlNow + ` AS over FROM auth_requests
 		WHERE tenant = ?2 AND id = ?3 AND organization_id = ?4 AND user_id = ?5)`
 
@@ -162,7 +161,7 @@ func (t *tx) settleParts(ctx context.Context, cmd tokenvault.Settlement) (connec
 }
 
 const sqlExpireAuthRequests = expireSet + `
-	WHERE rowid IN (SELECT rowid FROM auth_requests WHERE status = 'pending' AND expires_at <= ? ORDER BY expires_at LIMIT ?)
+	WHERE rowid IN (SELECT rowid FROM auth_requests WHERE status = 'pending' AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2)
 	RETURNING ` + authRequestColumns
 
 // ExpireAuthRequests implements [tokenvault.AuthRequestStore].

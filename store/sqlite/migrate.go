@@ -12,7 +12,7 @@ import (
 )
 
 //go:embed migrations/*.sql
-var migrations embed.FS //nolint:gochecknoglobals // embedded files, never changed
+var migrations embed.FS
 
 // applicationID marks the files of this package ("tkvt"). The first migration
 // sets it.

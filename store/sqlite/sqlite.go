@@ -131,7 +131,7 @@ func (s *Store) prepareStatements(ctx context.Context) error {
 		{&s.insertEvent, s.writer, sqlInsertEvent},
 	} {
 		var err error
-		if *p.stmt, err = p.db.PrepareContext(ctx, p.text); err != nil {
+		if *p.stmt, err = p.db.PrepareContext(ctx, p.text); err != nil { //nolint:sqlclosecheck // closed with the database
 			return err
 		}
 	}

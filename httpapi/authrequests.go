@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+const (
+	maxWait   = 50 * time.Second
+	pingEvery = 15 * time.Second
+)
+
+// authRequestOutput is the payload that is the same on every surface.
+type authRequestOutput = tokenvault.AuthRequiredPayload
+
+type authRequestInput struct {
+	ownerQuery
+	ID   string `path:"id"`
+	Wait string `query:"wait"`
+}
+
+// showAuthRequest answers with the request: at once, when it is settled or the
+// wait is over, or as a stream of events.
+func showAuthRequest(a *api, w http.ResponseWriter, r *http.Request) {
+	actor, in, err := prepare[authRequestInput](a, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	wait, err := waitOf(in.Wait)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	req, err := a.vault.AuthRequest(r.Context(), actor, in.ID)
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
+		a.stream(w, r, actor, req)
+	default:
+		if wait > 0 && !req.Status.Settled() {
+			ctx, cancel := context.WithTimeout(r.Context(), wait)
+			defer cancel()
+			if req, err = a.vault.Wait(ctx, actor, in.ID); err != nil && ctx.Err() == nil {
+				a.fail(w, r, err)
+				return
+			}
+		}
+		writeJSON(w, http.StatusOK, req.Payload())
+	}
+}
+
+func waitOf(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(text)
+	if err != nil || wait < 0 {
+		return 0, &tokenvault.FieldError{Field: "wait", Reason: "must be a duration such as 25s"}
+	}
+	return min(wait, maxWait), nil
+}
+
+// stream sends the request as it is, then as it ends. The truth is the plain GET:
+// a client that loses the stream asks again.
+func (a *api) stream(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	if err := send(w, out, req); err != nil || req.Status.Settled() {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	settled := make(chan tokenvault.AuthRequest, 1)
+	go func() {
+		defer close(settled)
+		if req, err := a.vault.Wait(ctx, actor, req.ID); err == nil {
+			settled <- req
+		}
+	}()
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for {
+		select {
+		case req, ok := <-settled:
+			if ok {
+				_ = send(w, out, req)
+			}
+			return
+		case <-ping.C:
+			if _, err := fmt.Fprint(w, ": ping\n\n"); err != nil || out.Flush() != nil {
+				return
+			}
+		}
+	}
+}
+
+func send(w http.ResponseWriter, out *http.ResponseController, req tokenvault.AuthRequest) error {
+	data, err := json.Marshal(req.Payload())
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w, "event: auth_request\ndata: %s\n\n", data); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+type idInput struct {
+	ID string `path:"id"`
+}
+
+func declineAuthRequest(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in idInput) (authRequestOutput, error) {
+	req, err := v.Decline(ctx, actor, in.ID)
+	if errors.Is(err, tokenvault.ErrConflict) { // settled already: say how
+		req, err = v.AuthRequest(ctx, actor, in.ID)
+	}
+	return req.Payload(), err
+}

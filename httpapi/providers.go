@@ -1,0 +1,61 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// providerRow is a provider in the names that clients of the reference
+// implementation read.
+type providerRow struct {
+	ID               string                `json:"id"`
+	Name             string                `json:"name"`
+	Description      string                `json:"description"`
+	IconURL          string                `json:"iconUrl"`
+	Service          string                `json:"service"`
+	AuthMethod       tokenvault.AuthMethod `json:"authMethod"`
+	UsageMode        tokenvault.UsageMode  `json:"usageMode"`
+	AuthorizationURL string                `json:"authorizationUrl,omitempty"`
+	TokenURL         string                `json:"tokenUrl,omitempty"`
+	DefaultScopes    []string              `json:"defaultScopes"`
+	Setup            []string              `json:"setup,omitempty"`
+	ConsoleURL       string                `json:"consoleUrl,omitempty"`
+}
+
+func rowOf(p tokenvault.Provider) providerRow {
+	row := providerRow{
+		ID: p.ID, Name: p.Name, Description: p.Description, IconURL: p.IconURL, Service: p.Service,
+		AuthMethod: p.AuthMethod, UsageMode: p.UsageMode, DefaultScopes: []string{},
+	}
+	if row.UsageMode == "" {
+		row.UsageMode = tokenvault.UsageToken
+	}
+	if o := p.OAuth2; o != nil {
+		row.AuthorizationURL, row.TokenURL = o.AuthorizationURL, o.TokenURL
+		row.DefaultScopes = append(row.DefaultScopes, o.DefaultScopes...)
+		row.Setup, row.ConsoleURL = o.Setup, o.ConsoleURL
+	}
+	return row
+}
+
+func listProviders(_ context.Context, v *tokenvault.Vault, _ tokenvault.Actor, _ none) ([]providerRow, error) {
+	rows := []providerRow{}
+	for p := range v.Catalog().All() {
+		rows = append(rows, rowOf(p))
+	}
+	return rows, nil
+}
+
+func pageProviders(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in none) (pageOutput[providerRow], error) {
+	rows, err := listProviders(ctx, v, actor, in)
+	return pageOutput[providerRow]{Items: rows}, err
+}
+
+// errNotEnabled says that this server has no browser login.
+var errNotEnabled = errors.New("browser login is not enabled on this server")
+
+func browserLogin(context.Context, *tokenvault.Vault, tokenvault.Actor, none) (none, error) {
+	return none{}, errNotEnabled
+}

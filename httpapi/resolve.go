@@ -1,0 +1,52 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+type resolveInput struct {
+	ownerBody
+	ProviderID      string             `json:"-" path:"providerId"`
+	ConnectionID    string             `json:"connectionId,omitempty" jsonschema:"connection to use; default: the vault selects"`
+	Scopes          []string           `json:"scopes,omitempty" jsonschema:"scopes that this call needs"`
+	Release         tokenvault.Release `json:"release,omitempty" jsonschema:"inject (default) or token"`
+	RunID           string             `json:"runId,omitempty" jsonschema:"the agent's run, for audit"`
+	ThreadID        string             `json:"threadId,omitempty" jsonschema:"the conversation, for audit"`
+	RejectedVersion int64              `json:"rejectedVersion,omitempty" jsonschema:"version that the service answered 401 to"`
+}
+
+type resolveOutput struct {
+	CredentialID string     `json:"credentialId"`
+	Version      int64      `json:"version"`
+	Scopes       []string   `json:"scopes"`
+	ExpiresAt    *time.Time `json:"expiresAt"`
+	TokenType    string     `json:"tokenType"`
+	// AccessToken is the one place where a secret leaves the vault over HTTP.
+	AccessToken string `json:"accessToken,omitempty" jsonschema:"only with release token"`
+}
+
+func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
+	access, err := v.Resolve(ctx, actor, tokenvault.ResolveRequest{
+		ProviderID: in.ProviderID, ConnectionID: in.ConnectionID, Scopes: in.Scopes, Release: in.Release,
+		RunID: in.RunID, ThreadID: in.ThreadID, RejectedVersion: in.RejectedVersion,
+	})
+	if err != nil {
+		return resolveOutput{}, err
+	}
+	c := access.Connection()
+	out := resolveOutput{
+		CredentialID: c.ID, Version: c.Version, Scopes: append([]string{}, c.Scopes...),
+		ExpiresAt: instant(c.ExpiresAt), TokenType: "Bearer",
+	}
+	if in.Release == tokenvault.ReleaseToken {
+		cred, err := access.Reveal()
+		if err != nil {
+			return resolveOutput{}, err
+		}
+		out.AccessToken = cred.AccessToken.Reveal()
+	}
+	return out, nil
+}
