@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+const (
+	providerID   = "demo"
+	clientID     = "vault-basic"
+	clientSecret = "secret-of-vault-basic-7f3a9c51d2" //nolint:gosec // of the test server, made for nothing else
+	accessTTL    = "8"                                // seconds, so that a refresh can be seen
+)
+
+// demo is what runs, and where.
+type demo struct {
+	dir    string
+	binary string
+	fail   context.CancelCauseFunc
+
+	provider  *process
+	issuer    string
+	control   string // the provider's control server
+	vault     *process
+	vaultURL  string
+	signInURL string
+	chat      *chat
+	chatURL   string
+	auditKey  tokenvault.Secret
+	secrets   []tokenvault.Secret // what must be found nowhere
+}
+
+// start brings everything up, in the order in which one needs the other.
+func (d *demo) start(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{d.startProvider, d.writeProvider, d.registerApp, d.startVault, d.startChat} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *demo) stop() error {
+	if d.chat != nil {
+		d.chat.stop()
+	}
+	return errors.Join(d.vault.stop(), d.provider.stop())
+}
+
+// startProvider starts the independent OAuth server.
+func (d *demo) startProvider(ctx context.Context) error {
+	cmd := exec.Command("node", "oidc-op.mjs")
+	cmd.Dir = filepath.Join("e2e", "providers")
+	if _, err := os.Stat(filepath.Join(cmd.Dir, "node_modules")); err != nil {
+		return errors.New("the OAuth server is not installed: run 'make deps', from the repository's folder")
+	}
+	cmd.Env = append(os.Environ(), "PORT=0", "CTRL_PORT=0", "HOST_NAME=localhost", "ACCESS_TTL="+accessTTL)
+	p, err := launch("the OAuth server", filepath.Join(d.dir, "provider.log"), cmd)
+	if err != nil {
+		return err
+	}
+	d.provider = p
+	defer p.watch(ctx, d.fail)
+	ready, err := p.line("{")
+	if err != nil {
+		return err
+	}
+	var where struct{ Issuer, Control string }
+	if err := json.Unmarshal([]byte("{"+ready), &where); err != nil {
+		return err
+	}
+	d.issuer, d.control = where.Issuer, where.Control
+	return nil
+}
+
+func (d *demo) providerHost() string { return strings.TrimPrefix(d.issuer, "http://") }
+
+// writeProvider describes the OAuth server to the vault.
+func (d *demo) writeProvider(context.Context) error {
+	text := fmt.Sprintf(`id: %[1]s
+name: Demo Account
+service: demo
+description: The independent OAuth server of this demo.
+authMethod: oauth2
+hosts: ["%[2]s"]
+verified: unverified
+oauth2:
+  issuer: %[3]s
+  issRequired: true
+  authorizationUrl: %[3]s/auth
+  tokenUrl: %[3]s/token
+  revocationUrl: %[3]s/token/revocation
+  userInfoUrl: %[3]s/me
+  jwksUrl: %[3]s/jwks
+  alwaysScopes: [openid, offline_access]
+  authorizationParams: {prompt: consent}
+`, providerID, d.providerHost(), d.issuer)
+	return os.WriteFile(d.providerFile(), []byte(text), 0o600)
+}
+
+func (d *demo) providerFile() string { return filepath.Join(d.dir, "demo.yaml") }
+func (d *demo) dataDir() string      { return filepath.Join(d.dir, "data") }
+
+// command returns a call of the vault's binary.
+func (d *demo) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(d.binary, args...) //nolint:gosec // the binary that is demonstrated
+	cmd.Env = append(os.Environ(),
+		"TOKENVAULT_DATA_DIR="+d.dataDir(), "TOKENVAULT_PROVIDER_FILES="+d.providerFile(),
+		"TOKENVAULT_ALLOW_HOSTS="+d.providerHost(), "TOKENVAULT_LISTEN="+strings.TrimPrefix(d.vaultURL, "http://"),
+		"TOKENVAULT_LOG_LEVEL=debug", "TOKENVAULT_LOG_FORMAT=json")
+	return cmd
+}
+
+// registerApp does what an administrator does: it registers the vault at the
+// provider, and the provider's client at the vault.
+func (d *demo) registerApp(ctx context.Context) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	d.vaultURL = "http://" + port
+	set := d.command("app", "set", providerID, "--client-id", clientID, "--secret-file", "-")
+	set.Stdin = strings.NewReader(clientSecret + "\n")
+	out, err := output(set)
+	if err != nil {
+		return err
+	}
+	_, redirectURL, _ := strings.Cut(strings.TrimSpace(out), "provider: ")
+	body, err := json.Marshal([]string{redirectURL})
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, d.control+"/callbacks", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(r) //nolint:gosec // the provider on this machine
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
+}
+
+func output(cmd *exec.Cmd) (string, error) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return string(out), nil
+}
+
+func freePort(ctx context.Context) (string, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// newKey creates an API key by the command line.
+func (d *demo) newKey(args ...string) (tokenvault.Secret, error) {
+	out, err := output(d.command(append([]string{"apikey", "create"}, args...)...))
+	key := tokenvault.NewSecret(strings.TrimSpace(out))
+	d.secrets = append(d.secrets, key)
+	return key, err
+}
+
+// startVault starts the server that is demonstrated.
+func (d *demo) startVault(ctx context.Context) error {
+	p, err := launch("the vault", filepath.Join(d.dir, "vault.log"), d.command("serve"))
+	if err != nil {
+		return err
+	}
+	d.vault = p
+	defer p.watch(ctx, d.fail)
+	d.signInURL, err = p.line("Sign in with this link, once, within 15 minutes: ")
+	return err
+}
+
+// startChat starts the host application: a chat page with an agent.
+func (d *demo) startChat(ctx context.Context) error {
+	agent, err := d.newKey("assistant", "--user", "local")
+	if err != nil {
+		return err
+	}
+	backend, err := d.newKey("chat", "--kind", "backend")
+	if err != nil {
+		return err
+	}
+	if d.auditKey, err = d.newKey("auditor", "--kind", "admin"); err != nil {
+		return err
+	}
+	d.chat, err = newChat(ctx, d.vaultURL, d.issuer, agent, backend)
+	if err != nil {
+		return err
+	}
+	d.chatURL = d.chat.url
+	return nil
+}
