@@ -57,7 +57,7 @@ func userConfirms(ctx context.Context, v *tokenvault.Vault, requestID string) er
 func ExampleAuthenticatedTool() {
 	ctx := context.Background()
 	vault := exampleVault()
-	defer vault.Close(ctx)
+	defer func() { _ = vault.Close(ctx) }()
 
 	unread := tokenvault.AuthenticatedTool(vault, tokenvault.ToolSpec{
 		ProviderID: "mail",

@@ -175,7 +175,7 @@ func newVault(t testing.TB, store tokenvault.Store, flow tokenvault.Flow, change
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := v.Close(context.Background()); err != nil { //nolint:usetesting // the test's context is over by now
+		if err := v.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

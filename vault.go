@@ -2,7 +2,6 @@ package tokenvault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -181,7 +180,9 @@ func (v *Vault) Ping(ctx context.Context) error {
 func (v *Vault) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	return errors.Join(v.work.drain(ctx), v.audit.close())
+	err := v.work.drain(ctx)
+	v.audit.close()
+	return err
 }
 
 // workers counts what goes on detached from its caller, so that Close can wait

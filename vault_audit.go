@@ -185,10 +185,9 @@ func (a *auditLog) flush(batch []auditEntry) {
 	}
 }
 
-func (a *auditLog) close() error {
+func (a *auditLog) close() {
 	a.once.Do(func() { close(a.stop) })
 	<-a.stopped
-	return nil
 }
 
 // Events returns the tenant's audit entries in the order they were written. Only

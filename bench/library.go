@@ -38,7 +38,7 @@ func (seedFlow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvault.S
 	return tokenvault.Step{URL: "https://provider.invalid/?state=" + url.QueryEscape(in.State.Reveal())}, nil
 }
 
-func (seedFlow) Complete(_ context.Context, in tokenvault.CompleteInput) (tokenvault.Completed, error) {
+func (seedFlow) Complete(_ context.Context, in tokenvault.CompleteInput) (tokenvault.Completed, error) { //nolint:unparam // implements tokenvault.Redirecting
 	return tokenvault.Completed{
 		Credential: tokenvault.Credential{
 			AuthMethod: tokenvault.AuthOAuth2, TokenType: "Bearer", TokenURL: in.Provider.OAuth2.TokenURL,

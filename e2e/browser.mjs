@@ -1,4 +1,7 @@
 // Starts Debian's Chromium for tests.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { chromium } from 'playwright-core';
 
 const flags = [
@@ -6,19 +9,36 @@ const flags = [
   '--disable-component-update', '--disable-sync',
 ];
 
-/** Launches a headless browser; root needs --no-sandbox. */
-export function launch(extra = []) {
-  const sandbox = process.getuid?.() === 0 ? ['--no-sandbox'] : [];
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: [...flags, ...sandbox, ...extra],
-  });
+const options = (extra) => ({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  // Root needs --no-sandbox.
+  args: [...flags, ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), ...extra],
+});
+
+/** Launches a headless browser. */
+export const launch = (extra = []) => chromium.launch(options(extra));
+
+/** Launches a headless browser of one person: a profile of its own that blocks third-party cookies. */
+export async function person(context = {}) {
+  const profile = await mkdtemp(path.join(os.tmpdir(), 'tokenvault-profile-'));
+  await mkdir(path.join(profile, 'Default'));
+  const preferences = { profile: { cookie_controls_mode: 1, block_third_party_cookies: true } };
+  await writeFile(path.join(profile, 'Default', 'Preferences'), JSON.stringify(preferences));
+  const browser = await chromium.launchPersistentContext(profile, { ...options([]), ...context });
+  browser.on('close', () => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
+  return browser;
 }
 
 /** Signs in and consents at the provider's own pages. */
 export async function consent(page, name) {
+  await signIn(page, name);
+  await page.getByRole('button', { name: 'Continue' }).click();
+}
+
+/** Signs in at the provider, and stops at its consent page. */
+export async function signIn(page, name) {
   await page.locator('input[name=login]').fill(name);
   await page.locator('input[name=password]').fill('any password');
   await page.locator('button[type=submit]').click();
-  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('button', { name: 'Continue' }).waitFor();
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -107,7 +108,7 @@ func (a *api) leadTo(w http.ResponseWriter, r *http.Request, done tokenvault.Fin
 		target += "error?code=" + pageCode(err)
 	}
 	if err != nil && problemOf(err).Status >= http.StatusInternalServerError {
-		a.log.ErrorContext(r.Context(), "a connect failed", "error", err)
+		a.log.ErrorContext(r.Context(), "a connect failed", slog.Any("error", err))
 	}
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }

@@ -36,58 +36,90 @@ func codeText(code string) *message {
 			return &m
 		}
 	}
-	return &message{codeInternal, "Something went wrong",
+	return &message{
+		codeInternal, "Something went wrong",
 		"The vault could not finish this. Nothing was connected.",
-		"Open the link again. If it stays like this, tell the people who run this service."}
+		"Open the link again. If it stays like this, tell the people who run this service.",
+	}
 }
 
 func codeTexts() []message {
 	return []message{
-		{codeStateInvalid, "This sign-in cannot be finished here",
+		{
+			codeStateInvalid, "This sign-in cannot be finished here",
 			"It was begun in another browser or by another user, it was finished before, or it took too long. Nothing was connected.",
-			"Open the link again, in the browser in which you are signed in, and go through it once."},
-		{codeSignedOut, "You were signed out in between",
+			"Open the link again, in the browser in which you are signed in, and go through it once.",
+		},
+		{
+			codeSignedOut, "You were signed out in between",
 			"When you came back, it could not be proven that it is still you. Nothing was connected.",
-			"Sign in at the application that sent you here, then open the link again."},
-		{codeExpired, "This request has expired",
+			"Sign in at the application that sent you here, then open the link again.",
+		},
+		{
+			codeExpired, "This request has expired",
 			"It was not finished in time. Nothing was connected.",
-			"Go back and ask for the same thing again: that makes a new link."},
-		{codeConflict, "This was decided already",
+			"Go back and ask for the same thing again: that makes a new link.",
+		},
+		{
+			codeConflict, "This was decided already",
 			"The request was answered in another window, or changed in the meantime.",
-			"Close this window and go back. If something is still missing, ask again."},
-		{codeProviderError, "The service did not agree",
+			"Close this window and go back. If something is still missing, ask again.",
+		},
+		{
+			codeProviderError, "The service did not agree",
 			"It answered with an error when you came back from it. Nothing was connected.",
-			"Try again. If it stays like this, wait a while, or tell the people who run this service."},
-		{codeAccountMismatch, "That is another account",
+			"Try again. If it stays like this, wait a while, or tell the people who run this service.",
+		},
+		{
+			codeAccountMismatch, "That is another account",
 			"You signed in with another account than the one that is connected here. The connection was left as it is.",
-			"Try again, and choose the same account at the service. To use another account, connect it as a new one."},
-		{codeUnavailable, "The vault cannot be reached just now",
+			"Try again, and choose the same account at the service. To use another account, connect it as a new one.",
+		},
+		{
+			codeUnavailable, "The vault cannot be reached just now",
 			"Nothing was changed.",
-			"Wait a minute, then open the link again."},
-		{codeDeclined, "You declined",
+			"Wait a minute, then open the link again.",
+		},
+		{
+			codeDeclined, "You declined",
 			"Nothing was connected, and nothing was allowed.",
-			"You can close this window and go back."},
-		{codeNoApp, "This service is not set up yet",
+			"You can close this window and go back.",
+		},
+		{
+			codeNoApp, "This service is not set up yet",
 			"The vault has no registration with it, so nobody can connect it.",
-			"Ask an administrator to register an app for it, then open the link again."},
+			"Ask an administrator to register an app for it, then open the link again.",
+		},
 
-		{codeSignIn, "Please sign in first",
+		{
+			codeSignIn, "Please sign in first",
 			"This page is shown only to the person it is meant for.",
-			"Sign in at the application that sent you here, then open this link again."},
-		{codeNotFound, "There is nothing here for you",
+			"Sign in at the application that sent you here, then open this link again.",
+		},
+		{
+			codeNotFound, "There is nothing here for you",
 			"The link is not complete, or it is meant for another user.",
-			"Check that you are signed in as the right user, and open the whole link."},
-		{codeUnknownProvider, "This service is not known here",
+			"Check that you are signed in as the right user, and open the whole link.",
+		},
+		{
+			codeUnknownProvider, "This service is not known here",
 			"The link names a service that this vault does not offer.",
-			"Go back to the application that sent you here, and choose another."},
-		{codeInvalid, "This link does not work",
+			"Go back to the application that sent you here, and choose another.",
+		},
+		{
+			codeInvalid, "This link does not work",
 			"Something in it is not allowed here. Nothing was connected.",
-			"Go back to the application that sent you here, and start again."},
-		{codeCrossSite, "This came from another site",
+			"Go back to the application that sent you here, and start again.",
+		},
+		{
+			codeCrossSite, "This came from another site",
 			"Only our own pages may do this. Nothing was changed.",
-			"Open the link itself, and use the buttons there."},
-		{codeChooseOne, "No account is chosen yet",
+			"Open the link itself, and use the buttons there.",
+		},
+		{
+			codeChooseOne, "No account is chosen yet",
 			"Nothing was changed.",
-			"Choose one of the accounts below."},
+			"Choose one of the accounts below.",
+		},
 	}
 }

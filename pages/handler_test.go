@@ -76,9 +76,14 @@ func TestMethods(t *testing.T) {
 	r := newRig(t, headerAuth{}, nil)
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	for _, tc := range []struct{ method, path string }{
-		{"POST", "/connect/" + id}, {"DELETE", "/connect/" + id}, {"GET", "/connect/" + id + "/confirm"},
-		{"GET", "/connect/" + id + "/decline"}, {"PUT", "/connect/" + id + "/permit"}, {"PATCH", "/connect/new"},
-		{"POST", "/connect/error"}, {"POST", "/assets/pages.css"},
+		{"POST", "/connect/" + id},
+		{"DELETE", "/connect/" + id},
+		{"GET", "/connect/" + id + "/confirm"},
+		{"GET", "/connect/" + id + "/decline"},
+		{"PUT", "/connect/" + id + "/permit"},
+		{"PATCH", "/connect/new"},
+		{"POST", "/connect/error"},
+		{"POST", "/assets/pages.css"},
 	} {
 		if resp := r.do(tc.method, tc.path, nil); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") == "" {
 			t.Errorf("%s %s: status %d, Allow %q", tc.method, tc.path, resp.StatusCode, resp.Header.Get("Allow"))

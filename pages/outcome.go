@@ -16,7 +16,7 @@ type outcome struct {
 	Alert   bool // interrupts a screen reader
 }
 
-func (outcome) template() string { return "outcome" }
+func (outcome) templateName() string { return "outcome" }
 
 // resultView shows how a request ended.
 func resultView(req tokenvault.AuthRequest, account string) outcome {
@@ -60,7 +60,7 @@ type leave struct {
 	URL, Host, Lead, Link string
 }
 
-func (leave) template() string { return "leave" }
+func (leave) templateName() string { return "leave" }
 
 func leaveView(req tokenvault.AuthRequest, to *url.URL) leave {
 	return leave{

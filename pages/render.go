@@ -15,7 +15,7 @@ import (
 var files embed.FS
 
 // A view is what one template shows.
-type view interface{ template() string }
+type view interface{ templateName() string }
 
 // An asset is a file whose name changes with its content.
 type asset struct {
@@ -52,7 +52,7 @@ func newRenderer() *renderer {
 // answer renders before it writes, so that no page is cut off by an error.
 func (r *renderer) answer(w http.ResponseWriter, status int, v view) {
 	var page bytes.Buffer
-	if err := r.templates.ExecuteTemplate(&page, v.template(), v); err != nil {
+	if err := r.templates.ExecuteTemplate(&page, v.templateName(), v); err != nil {
 		http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
 		return
 	}

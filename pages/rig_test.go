@@ -120,8 +120,10 @@ func providers() []tokenvault.Provider {
 		}
 	}
 	return []tokenvault.Provider{
-		{ID: "github", Name: "GitHub", Service: "github", Description: "Code hosting: repositories, issues and pull requests.",
-			AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("github.example"), Hosts: []string{"api.github.example"}},
+		{
+			ID: "github", Name: "GitHub", Service: "github", Description: "Code hosting: repositories, issues and pull requests.",
+			AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("github.example"), Hosts: []string{"api.github.example"},
+		},
 		{ID: "bare", Name: "Bare", Service: "bare", AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("bare.example"), Hosts: []string{"bare.example"}},
 	}
 }
@@ -154,7 +156,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, opts *pages.Options) *r
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.Close(context.Background()); err != nil { //nolint:usetesting // the test's context is over by now
+		if err := r.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

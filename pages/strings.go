@@ -136,19 +136,27 @@ func resultText(req tokenvault.AuthRequest) message {
 	case tokenvault.AuthConnected:
 		return message{"", connectedTitle(req), "", next}
 	case tokenvault.AuthDeclined:
-		return message{"", "You declined", "Nothing was connected, and nothing was allowed.",
-			"You can close this window and go back. If it was a mistake, ask for the same thing again: that makes a new link."}
+		return message{
+			"", "You declined", "Nothing was connected, and nothing was allowed.",
+			"You can close this window and go back. If it was a mistake, ask for the same thing again: that makes a new link.",
+		}
 	case tokenvault.AuthExpired:
-		return message{"", "This request has expired", "Nobody answered it in time. Nothing was connected.",
-			"Close this window, go back, and ask for the same thing again: that makes a new link."}
+		return message{
+			"", "This request has expired", "Nobody answered it in time. Nothing was connected.",
+			"Close this window, go back, and ask for the same thing again: that makes a new link.",
+		}
 	case tokenvault.AuthPending, tokenvault.AuthFailed:
 	}
 	if req.FailureCode == tokenvault.FailScopeNotGranted {
-		return message{"", "Some access is missing", req.ProviderName + " is connected, but without all of the access that was asked for.",
-			"Go back and ask again. On the page of " + req.ProviderName + ", leave everything selected, or ask for less."}
+		return message{
+			"", "Some access is missing", req.ProviderName + " is connected, but without all of the access that was asked for.",
+			"Go back and ask again. On the page of " + req.ProviderName + ", leave everything selected, or ask for less.",
+		}
 	}
-	return message{"", req.ProviderName + " could not be connected", req.ProviderName + " refused for good. Nothing was connected.",
-		"Go back and try again later. If it stays like this, tell the people who run this service."}
+	return message{
+		"", req.ProviderName + " could not be connected", req.ProviderName + " refused for good. Nothing was connected.",
+		"Go back and try again later. If it stays like this, tell the people who run this service.",
+	}
 }
 
 func connectedTitle(req tokenvault.AuthRequest) string {

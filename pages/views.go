@@ -83,7 +83,7 @@ type ask struct {
 	DeclineMeaning string
 }
 
-func (ask) template() string { return "ask" }
+func (ask) templateName() string { return "ask" }
 
 // askView shows what confirming a pending request would do.
 func askView(plan tokenvault.ConnectPlan, returnTo string) ask {

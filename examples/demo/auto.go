@@ -28,7 +28,7 @@ const (
 func (d *demo) drive(ctx context.Context, watch *watcher) error {
 	ctx, cancel := context.WithTimeout(ctx, driveTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", filepath.Join("e2e", "demo.mjs"))
+	cmd := exec.CommandContext(ctx, "node", filepath.Join("e2e", "demo.mjs")) //nolint:gosec // a script of this repository
 	cmd.Env = append(os.Environ(), "SIGN_IN_URL="+d.signInURL, "CHAT_URL="+d.chatURL, "VAULT_URL="+d.vaultURL,
 		"PAGES_FILE="+filepath.Join(d.dir, "pages.txt"))
 	cmd.Stderr = os.Stderr
@@ -91,7 +91,7 @@ func (d *demo) allSecrets(ctx context.Context) ([]tokenvault.Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	res, err := http.DefaultClient.Do(r) //nolint:gosec // the provider on this machine
+	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ import (
 const (
 	providerID   = "demo"
 	clientID     = "vault-basic"
-	clientSecret = "secret-of-vault-basic-7f3a9c51d2" //nolint:gosec // of the test server, made for nothing else
-	accessTTL    = "8"                                // seconds, so that a refresh can be seen
+	clientSecret = "secret-of-vault-basic-7f3a9c51d2"
+	accessTTL    = "8" // seconds, so that a refresh can be seen
 )
 
 // demo is what runs, and where.
@@ -60,7 +60,7 @@ func (d *demo) stop() error {
 
 // startProvider starts the independent OAuth server.
 func (d *demo) startProvider(ctx context.Context) error {
-	cmd := exec.Command("node", "oidc-op.mjs")
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "node", "oidc-op.mjs") // ended by stop
 	cmd.Dir = filepath.Join("e2e", "providers")
 	if _, err := os.Stat(filepath.Join(cmd.Dir, "node_modules")); err != nil {
 		return errors.New("the OAuth server is not installed: run 'make deps', from the repository's folder")
@@ -114,7 +114,7 @@ func (d *demo) dataDir() string      { return filepath.Join(d.dir, "data") }
 
 // command returns a call of the vault's binary.
 func (d *demo) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(d.binary, args...) //nolint:gosec // the binary that is demonstrated
+	cmd := exec.CommandContext(context.Background(), d.binary, args...) //nolint:gosec // the binary that is demonstrated
 	cmd.Env = append(os.Environ(),
 		"TOKENVAULT_DATA_DIR="+d.dataDir(), "TOKENVAULT_PROVIDER_FILES="+d.providerFile(),
 		"TOKENVAULT_ALLOW_HOSTS="+d.providerHost(), "TOKENVAULT_LISTEN="+strings.TrimPrefix(d.vaultURL, "http://"),
@@ -145,7 +145,7 @@ func (d *demo) registerApp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(r) //nolint:gosec // the provider on this machine
+	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -161,10 +162,8 @@ func knownCode(p tokenvault.Provider, code string) string {
 		"incorrect_client_credentials", "redirect_uri_mismatch", "bad_verification_code", "unverified_user_email":
 		return code
 	}
-	for _, own := range p.OAuth2.RejectedCodes {
-		if code == own {
-			return code
-		}
+	if slices.Contains(p.OAuth2.RejectedCodes, code) {
+		return code
 	}
 	return ""
 }

@@ -49,8 +49,8 @@ func Each(b []byte, field func(tag byte, value []byte)) error {
 		if len(b) < 5 {
 			return ErrMalformed
 		}
-		n := binary.BigEndian.Uint32(b[1:5])
-		if uint64(n) > uint64(len(b)-5) {
+		n := int64(binary.BigEndian.Uint32(b[1:5]))
+		if n > int64(len(b)-5) {
 			return ErrMalformed
 		}
 		field(b[0], b[5:5+n])

@@ -24,7 +24,7 @@ func TestCutShortAtEveryByte(t *testing.T) {
 	var w Writer
 	w.String(1, "one")
 	full := w.Bytes()
-	for n := range len(full) {
+	for n := range full {
 		if n == 1 { // the empty record
 			continue
 		}

@@ -88,8 +88,8 @@ func (p *Person) open(t testing.TB, target string, form url.Values) (*url.URL, s
 }
 
 var (
-	actionPattern = regexp.MustCompile(`(?s)<form[^>]*action="([^"]*)"`)                         //nolint:gochecknoglobals // compiled once, never changed
-	inputPattern  = regexp.MustCompile(`(?s)<input[^>]*name="([^"]+)"(?:[^>]*value="([^"]*)")?`) //nolint:gochecknoglobals // compiled once, never changed
+	actionPattern = regexp.MustCompile(`(?s)<form[^>]*action="([^"]*)"`)
+	inputPattern  = regexp.MustCompile(`(?s)<input[^>]*name="([^"]+)"(?:[^>]*value="([^"]*)")?`)
 )
 
 // fillIn fills in the page's form: hidden fields as they are, name and password as

@@ -5,6 +5,7 @@ package testop
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -69,7 +70,7 @@ func StartZitadel(t testing.TB) *OP {
 	t.Helper()
 	dir := filepath.Join(providers(t), "zitadel")
 	binary := filepath.Join(t.TempDir(), "zitadel")
-	build := exec.Command("go", "build", "-o", binary, ".") //nolint:gosec // our own module
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".") //nolint:gosec // our own module
 	build.Dir = dir
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the zitadel provider: %v\n%s", err, out)
@@ -102,7 +103,7 @@ func providers(t testing.TB) string {
 // when its standard input closes, so that none outlives a killed test.
 func start(t testing.TB, dir string, command, env []string) *OP {
 	t.Helper()
-	op := &OP{process: exec.Command(command[0], command[1:]...)} //nolint:gosec // fixed by the functions above
+	op := &OP{process: exec.CommandContext(context.WithoutCancel(t.Context()), command[0], command[1:]...)} //nolint:gosec // fixed by the functions above
 	op.process.Dir = dir
 	op.process.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer

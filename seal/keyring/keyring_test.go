@@ -129,7 +129,7 @@ func TestAKeyringPrintsNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	printed := fmt.Sprintf("%v %+v %#v %s", kr, kr, kr, kr)
-	if strings.Contains(printed, fmt.Sprint(f.Keys[0].K)) || strings.Contains(printed, string(f.Keys[0].K)) {
+	if strings.Contains(printed, fmt.Sprintf("%v", f.Keys[0].K)) || strings.Contains(printed, string(f.Keys[0].K)) {
 		t.Error("a key was printed")
 	}
 }

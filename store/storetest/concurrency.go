@@ -1,2 +1,3 @@
 package storetest
+
 func concurrencyCases() []testCase { return nil }

@@ -41,9 +41,9 @@ func (f *fixture) enqueue(t *testing.T, n int) (jobs []tokenvault.Job) {
 	return jobs
 }
 
-func (f *fixture) claimJobs(t *testing.T, lease time.Duration) []tokenvault.Job {
+func (f *fixture) claimJobs(t *testing.T) []tokenvault.Job {
 	t.Helper()
-	jobs, err := f.ClaimJobs(t.Context(), 100, lease)
+	jobs, err := f.ClaimJobs(t.Context(), 100, time.Minute)
 	if err != nil {
 		t.Fatalf("ClaimJobs: %v", err)
 	}
@@ -58,7 +58,7 @@ func (f *fixture) wantJobs(t *testing.T, attempts int, want ...tokenvault.Job) {
 	for i := range want {
 		want[i].Attempts = attempts
 	}
-	equal(t, "ClaimJobs", f.claimJobs(t, time.Minute), want)
+	equal(t, "ClaimJobs", f.claimJobs(t), want)
 }
 
 func (f *fixture) finish(t *testing.T, result tokenvault.JobResult) {

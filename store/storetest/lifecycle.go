@@ -31,8 +31,10 @@ func storeClosed(t *testing.T, f *fixture) {
 		}
 	}
 	for name, call := range map[string]func() error{
-		"Ping":        func() error { return f.Ping(t.Context()) },
-		"AppendAudit": func() error { return f.AppendAudit(t.Context(), []tokenvault.Event{f.event(tokenvault.EventReleased, alice())}) },
+		"Ping": func() error { return f.Ping(t.Context()) },
+		"AppendAudit": func() error {
+			return f.AppendAudit(t.Context(), []tokenvault.Event{f.event(tokenvault.EventReleased, alice())})
+		},
 		"GetConnection": func() error {
 			_, err := f.GetConnection(t.Context(), alice(), c.ID)
 			return err

@@ -73,7 +73,7 @@ func revokeWrites(t *testing.T, f *fixture) {
 	}, cmd.Event)
 	want := *cmd.Job
 	want.Attempts, want.CreatedAt = 1, f.now()
-	equal(t, "ClaimJobs", f.claimJobs(t, time.Minute), []tokenvault.Job{want})
+	equal(t, "ClaimJobs", f.claimJobs(t), []tokenvault.Job{want})
 }
 
 func revokeTwice(t *testing.T, f *fixture) {
@@ -89,7 +89,7 @@ func revokeTwice(t *testing.T, f *fixture) {
 		}
 		equal(t, "Revoke again", again, first)
 	})
-	if jobs := f.claimJobs(t, time.Minute); len(jobs) != 0 {
+	if jobs := f.claimJobs(t); len(jobs) != 0 {
 		t.Errorf("revoking again left %d jobs", len(jobs))
 	}
 }
@@ -130,7 +130,7 @@ func revokeUnknown(t *testing.T, f *fixture) {
 		_, err := f.Revoke(t.Context(), cmd)
 		return err
 	})
-	if jobs := f.claimJobs(t, time.Minute); len(jobs) != 0 {
+	if jobs := f.claimJobs(t); len(jobs) != 0 {
 		t.Errorf("a refused revocation left %d jobs", len(jobs))
 	}
 }

@@ -1,0 +1,80 @@
+// A host application, as small as one can be: it signs people in by name, tells the
+// vault who is signed in, and has a page from which a connect is opened. On any
+// other name the same server is a hostile site.
+import crypto from 'node:crypto';
+import http from 'node:http';
+import { listen } from '../providers/loopback.mjs';
+
+export const COOKIE = 'host_session';
+
+const page = (body) => `<!doctype html><html lang="en"><meta charset="utf-8"><title>Host</title><h1>Host</h1>${body}
+<script>
+  window.told = [];
+  addEventListener('message', (event) => told.push({ origin: event.origin, data: event.data }));
+</script></html>`;
+
+const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
+
+/** Starts the host at app.corp.localhost; cookies reach vault.corp.localhost too. */
+export async function startHost() {
+  const sessions = new Map();
+  const shown = new Set(['127.0.0.1']); // names that ask who is signed in
+
+  function session(req) {
+    const id = new RegExp(`${COOKIE}=([^;]+)`).exec(req.headers.cookie ?? '')?.[1];
+    return sessions.get(id);
+  }
+
+  const routes = {
+    '/login': (_req, res, q) => {
+      const id = crypto.randomUUID();
+      sessions.set(id, { userId: q.get('user') });
+      res.setHeader('set-cookie', `${COOKIE}=${id}; Domain=corp.localhost; Path=/; HttpOnly; SameSite=Lax`);
+      res.end(page('signed in'));
+    },
+    '/logout': (req, res) => {
+      const mine = session(req);
+      for (const [id, s] of sessions) if (s === mine) sessions.delete(id);
+      res.end(page('signed out'));
+    },
+    '/session': (req, res) => {
+      shown.add(req.headers.host);
+      const who = session(req);
+      res.statusCode = who ? 200 : 401;
+      res.setHeader('content-type', 'application/json');
+      res.end(JSON.stringify(who ?? null));
+    },
+    '/': (_req, res, q) => res.end(page(`<button onclick="open('${escape(q.get('open') ?? '')}', 'connect', 'popup')">Connect</button>`)),
+    '/frame': (_req, res, q) => res.end(page(`<iframe src="${escape(q.get('url'))}" width="600" height="400"></iframe>`)),
+    '/post': (_req, res, q) => res.end(page(`<form method="post" action="${escape(q.get('url'))}"><button>Win a prize</button></form>`)),
+    // Whether a cookie reaches a site that another site embeds.
+    '/mark': (_req, res) => {
+      res.setHeader('set-cookie', 'mark=1; SameSite=None; Secure');
+      res.end(page('marked'));
+    },
+    '/marked': (req, res) => {
+      res.setHeader('access-control-allow-origin', req.headers.origin ?? '*');
+      res.setHeader('access-control-allow-credentials', 'true');
+      res.end(String((req.headers.cookie ?? '').includes('mark=1')));
+    },
+  };
+
+  const server = http.createServer((req, res) => {
+    const url = new URL(req.url, 'http://host');
+    res.setHeader('content-type', 'text/html');
+    const route = routes[url.pathname];
+    if (route) return route(req, res, url.searchParams);
+    res.statusCode = 404;
+    res.end();
+  });
+  const port = await listen(server, 0);
+  return {
+    origin: `http://app.corp.localhost:${port}`,
+    hostile: `http://evil.localhost:${port}`,
+    sessionURL: `http://127.0.0.1:${port}/session`,
+    stop: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}

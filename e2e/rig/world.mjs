@@ -1,0 +1,210 @@
+// The rig: three origins (host application, vault, provider) on one machine, the
+// vault as the real binary, the provider as an independent OAuth server whose pages
+// send Cross-Origin-Opener-Policy, and browsers that block third-party cookies.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, openSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
+import readline from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { person } from '../browser.mjs';
+import { listen } from '../providers/loopback.mjs';
+import { COOKIE, startHost } from './host.mjs';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const binary = process.env.TOKENVAULT ?? path.join(root, 'bin', 'tokenvault');
+const client = { id: 'vault-basic', secret: 'secret-of-vault-basic-7f3a9c51d2' };
+
+async function freePort() {
+  const server = http.createServer();
+  const port = await listen(server, 0);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Starts a child and resolves with its first line that holds text. */
+async function start(command, args, options, text) {
+  const child = spawn(command, args, options);
+  const lines = readline.createInterface({ input: child.stdout });
+  for await (const line of lines) if (line.includes(text)) return { child, line };
+  throw new Error(`${command} ${args[0]} ended before it was ready`);
+}
+
+async function stop(child) {
+  if (child.exitCode !== null) return child.exitCode;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  return (await ended)[0];
+}
+
+/** Runs a child to its end and resolves with what it printed. */
+async function run(command, args, { input = '', ...options }) {
+  const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.end(input);
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  if (code !== 0) throw new Error(`${args.join(' ')}: ${err}`);
+  return out.trim();
+}
+
+async function text(stream) {
+  let all = '';
+  for await (const chunk of stream) all += chunk;
+  return all;
+}
+
+const definition = (issuer, reached) => `id: idp
+name: Example ID
+service: idp
+description: An independent OAuth server.
+authMethod: oauth2
+hosts: ["${new URL(reached).host}"]
+verified: unverified
+oauth2:
+  issuer: ${issuer}
+  issRequired: true
+  authorizationUrl: ${issuer}/auth
+  tokenUrl: ${reached}/token
+  revocationUrl: ${reached}/token/revocation
+  userInfoUrl: ${reached}/me
+  jwksUrl: ${reached}/jwks
+  alwaysScopes: [openid, offline_access]
+  authorizationParams: {prompt: consent}
+`;
+
+/** One vault with all that is around it. Options: mode (session or local), coop. */
+export async function startWorld({ mode = 'session', coop = 'same-origin' } = {}) {
+  if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
+  const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode);
+  try {
+    await world.start(coop);
+  } catch (err) {
+    await world.stop();
+    throw err;
+  }
+  return world;
+}
+
+class World {
+  browsers = [];
+  keys = new Map();
+
+  constructor(dir, mode) {
+    this.dir = dir;
+    this.mode = mode;
+  }
+
+  async start(coop) {
+    this.host = await startHost();
+    const { child, line } = await start('node', ['oidc-op.mjs'], {
+      cwd: path.join(root, 'e2e', 'providers'), stdio: ['pipe', 'pipe', 'ignore'],
+      env: { ...process.env, PORT: '0', CTRL_PORT: '0', HOST_NAME: 'idp.localhost', COOP: coop },
+    }, '"issuer"');
+    this.provider = child;
+    ({ issuer: this.issuer, control: this.control } = JSON.parse(line));
+    this.reached = `http://127.0.0.1:${new URL(this.issuer).port}`;
+    await this.startVault();
+  }
+
+  async startVault() {
+    const port = await freePort();
+    this.vault = this.mode === 'local' ? `http://127.0.0.1:${port}` : `http://vault.corp.localhost:${port}`;
+    const file = path.join(this.dir, 'idp.yaml');
+    await writeFile(file, definition(this.issuer, this.reached));
+    this.env = {
+      ...process.env, TOKENVAULT_DATA_DIR: path.join(this.dir, 'data'), TOKENVAULT_PROVIDER_FILES: file,
+      TOKENVAULT_ALLOW_HOSTS: new URL(this.reached).host, TOKENVAULT_LISTEN: `127.0.0.1:${port}`, TOKENVAULT_PUBLIC_URL: this.vault,
+      TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_OPENER_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
+    };
+    if (this.mode === 'session') {
+      Object.assign(this.env, { TOKENVAULT_SESSION_URL: this.host.sessionURL, TOKENVAULT_SESSION_COOKIES: COOKIE });
+    }
+    const set = ['app', 'set', 'idp', '--client-id', client.id, '--secret-file', '-'];
+    const printed = await run(binary, set, { env: this.env, input: `${client.secret}\n` });
+    const redirectURL = printed.split('provider: ')[1];
+    await fetch(`${this.control}/callbacks`, { method: 'PUT', body: JSON.stringify([redirectURL]) });
+    this.callback = redirectURL;
+    this.logFile = path.join(this.dir, 'vault.log');
+    const log = openSync(this.logFile, 'a');
+    const ready = this.mode === 'local' ? 'Sign in with this link' : 'Serving';
+    const { child, line } = await start(binary, ['serve'], { env: this.env, stdio: ['ignore', 'pipe', log] }, ready);
+    this.server = child;
+    this.signInLink = line.split(': ').at(-1);
+  }
+
+  async stop() {
+    for (const browser of this.browsers) await browser.close();
+    const code = this.server && (await stop(this.server));
+    if (this.provider) await stop(this.provider);
+    this.host?.stop();
+    await rm(this.dir, { recursive: true, force: true });
+    if (code) throw new Error(`the vault ended with status ${code}`);
+  }
+
+  /** A browser of its own, signed in at the host unless user is empty. */
+  async browser(user, options) {
+    const browser = await person(options);
+    this.browsers.push(browser);
+    if (user && this.mode === 'session') {
+      const page = await browser.newPage();
+      await page.goto(`${this.host.origin}/login?user=${user}`);
+      await page.close();
+    }
+    return browser;
+  }
+
+  /** The key of the agent that acts for a user. */
+  async key(user) {
+    if (!this.keys.has(user)) {
+      this.keys.set(user, await run(binary, ['apikey', 'create', 'mail-agent', '--user', user], { env: this.env }));
+    }
+    return this.keys.get(user);
+  }
+
+  /** Calls the agents' API for a user's agent. */
+  async call(user, method, where, body) {
+    const response = await fetch(this.vault.replace(/\/\/[^:]+/, '//127.0.0.1') + where, {
+      method, body: body && JSON.stringify(body),
+      headers: { authorization: `Bearer ${await this.key(user)}`, 'content-type': 'application/json' },
+    });
+    return { status: response.status, body: await response.json() };
+  }
+
+  /** What an agent's tool call gets: a token, or the request that it waits for. */
+  async resolve(user, release = 'token') {
+    return this.call(user, 'POST', '/v1/credentials/idp/resolve', { scopes: ['email'], release });
+  }
+
+  /** Lets an agent ask, and returns the auth request that pauses it. */
+  async ask(user) {
+    const { status, body } = await this.resolve(user);
+    if (status !== 428) throw new Error(`resolve answered ${status}`);
+    return body.authRequest;
+  }
+
+  /** Waits, as the paused agent does, and returns the request. */
+  async wait(user, id, wait = '50s') {
+    return (await this.call(user, 'GET', `/v1/auth-requests/${id}?wait=${wait}`)).body;
+  }
+
+  async connections(user) {
+    return (await this.call(user, 'GET', '/v1/connections')).body.items;
+  }
+
+  /** How often the provider was asked for tokens. */
+  async tokenRequests() {
+    const stats = await (await fetch(`${this.control}/stats`)).json();
+    return stats['POST /token'] ?? 0;
+  }
+
+  /** Every secret that the provider issued, and the keys. */
+  async secrets() {
+    return [...(await (await fetch(`${this.control}/issued`)).json()), ...this.keys.values()];
+  }
+
+  log() {
+    return readFile(this.logFile, 'utf8');
+  }
+}
