@@ -40,6 +40,12 @@ const (
 	ReasonChooseAccount      Reason = "choose_account"
 )
 
+// needsProvider reports whether the owner has to go to the provider; otherwise a
+// decision is enough.
+func (r Reason) needsProvider() bool {
+	return r != ReasonPermissionRequired && r != ReasonChooseAccount
+}
+
 // Codes of a failed auth request.
 const (
 	FailScopeNotGranted = "scope_not_granted" // the user connected and withheld a needed scope

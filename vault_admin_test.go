@@ -31,16 +31,27 @@ func TestAppsKeepTheirIDAndSecret(t *testing.T) {
 			t.Errorf("SetApp by %s: %v, want ErrDenied", name, err)
 		}
 	}
-	if err := r.DeleteApp(t.Context(), admin, "", "mail"); err != nil {
-		t.Fatal(err)
-	}
-	own, err := r.RequestConnect(t.Context(), aliceUser, tokenvault.ConnectRequest{ProviderID: "mail"})
+}
+
+func TestWithoutAnAppNobodyIsAsked(t *testing.T) {
+	r := newRig(t)
+	open, err := r.RequestConnect(t.Context(), aliceUser, tokenvault.ConnectRequest{ProviderID: "mail"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = r.StartConnect(t.Context(), aliceUser, tokenvault.StartConnect{AuthRequestID: own.ID})
-	if !errors.Is(err, tokenvault.ErrNoApp) || !strings.Contains(err.Error(), "tokenvault app set mail") {
-		t.Errorf("err = %v, want ErrNoApp with the next step", err)
+	if err := r.DeleteApp(t.Context(), admin, "", "mail"); err != nil {
+		t.Fatal(err)
+	}
+	_, start := r.StartConnect(t.Context(), aliceUser, tokenvault.StartConnect{AuthRequestID: open.ID})
+	_, request := r.RequestConnect(t.Context(), bobUser, tokenvault.ConnectRequest{ProviderID: "mail"})
+	_, resolve := r.resolve(t, "read")
+	for name, err := range map[string]error{"start": start, "request": request, "resolve": resolve} {
+		if !errors.Is(err, tokenvault.ErrNoApp) || !strings.Contains(err.Error(), "tokenvault app set mail") {
+			t.Errorf("%s: %v, want ErrNoApp with the next step", name, err)
+		}
+	}
+	if n := len(r.events(t, tokenvault.EventAuthRequested)); n != 1 {
+		t.Errorf("%d requests were opened", n)
 	}
 }
 

@@ -18,10 +18,16 @@ const waitPoll = time.Second
 func newID(prefix string) string { return prefix + "_" + strings.ToLower(rand.Text()) }
 
 // openRequest opens or joins an auth request, whose Owner, AgentID,
-// ConnectionID, Reason, Scopes, Release, RunID and ThreadID are set.
+// ConnectionID, Reason, Scopes, Release, RunID and ThreadID are set. It fails with
+// [ErrNoApp] rather than ask an owner for what they cannot do.
 func (v *Vault) openRequest(ctx context.Context, actor Actor, p Provider, req AuthRequest) (AuthRequest, error) {
 	if v.opts.PublicURL == "" {
 		return AuthRequest{}, invalid("publicUrl", "must be configured before anyone can connect")
+	}
+	if p.AuthMethod == AuthOAuth2 && req.Reason.needsProvider() {
+		if _, err := v.appOf(ctx, req.Owner, p); err != nil {
+			return AuthRequest{}, err
+		}
 	}
 	req.ID = newID("ar")
 	req.ProviderID, req.ProviderName, req.AuthMethod = p.ID, p.Name, p.AuthMethod

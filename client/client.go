@@ -3,13 +3,10 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -19,59 +16,89 @@ import (
 
 const (
 	requestTimeout = 65 * time.Second // longer than the longest long poll
-	pollWait       = "50s"
-	maxAnswer      = 1 << 20
+	longestPoll    = 50 * time.Second
 	firstPause     = 200 * time.Millisecond
 	maxPause       = 10 * time.Second
+	maxRetryAfter  = time.Minute
 )
 
 // Options configures a [Client]. The zero Options, like nil, works.
 type Options struct {
 	// HTTPClient sends the requests. Default: one with a timeout above a minute.
+	// Redirects are refused whatever it says: the key is for one server.
 	HTTPClient *http.Client
 }
 
 // A Client talks to one server with one API key. It is safe for concurrent use.
+// No error of it holds the key.
 type Client struct {
 	base string
 	key  tokenvault.Secret
 	http *http.Client
+	poll time.Duration // how long the server is asked to hold a long poll
 }
 
 // New returns a client of the server at serverURL, an origin such as
 // https://vault.example.com. Plain http is for loopback names only: the key would
-// travel in clear.
+// travel in clear. Bad arguments are a [tokenvault.FieldError].
 func New(serverURL string, key tokenvault.Secret, opts *Options) (*Client, error) {
-	u, err := url.Parse(serverURL)
-	if err != nil || u.Host == "" || u.User != nil {
-		return nil, &tokenvault.FieldError{Field: "server", Reason: "must be an origin such as https://vault.example.com"}
+	base, err := origin(serverURL)
+	if err != nil {
+		return nil, err
 	}
-	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
-		return nil, &tokenvault.FieldError{Field: "server", Reason: "must be https, except on a loopback name"}
+	switch {
+	case key.IsZero():
+		return nil, invalid("key", "must not be empty: make one with 'tokenvault apikey create'")
+	case strings.ContainsFunc(key.Reveal(), func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return nil, invalid("key", "must be the key's text alone, without spaces and line breaks")
 	}
-	if key.IsZero() {
-		return nil, &tokenvault.FieldError{Field: "key", Reason: "must not be empty: make one with 'tokenvault apikey create'"}
-	}
-	c := &Client{base: u.Scheme + "://" + u.Host, key: key, http: &http.Client{Timeout: requestTimeout}}
+	h := http.Client{Timeout: requestTimeout}
 	if opts != nil && opts.HTTPClient != nil {
-		c.http = opts.HTTPClient
+		h = *opts.HTTPClient
+	}
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c := &Client{base: base, key: key, http: &h, poll: longestPoll}
+	if h.Timeout > 0 && h.Timeout < requestTimeout {
+		c.poll = h.Timeout / 2
 	}
 	return c, nil
 }
 
+// origin returns scheme and host of a server's URL that has nothing else.
+func origin(serverURL string) (string, error) {
+	u, err := url.Parse(serverURL)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return "", invalid("server", "must be an origin such as https://vault.example.com")
+	}
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		return "", invalid("server", "must be https, except on a loopback name")
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
 func isLoopback(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host, "127.")
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	}
+	return addr.IsLoopback()
+}
+
+func invalid(field, reason string) error {
+	return &tokenvault.FieldError{Field: field, Reason: reason}
 }
 
 // A ResolveRequest asks for access to a provider.
 type ResolveRequest struct {
-	ProviderID      string             `json:"-"`
-	ConnectionID    string             `json:"connectionId,omitempty"`
-	Scopes          []string           `json:"scopes,omitempty"`
-	Release         tokenvault.Release `json:"release,omitempty"` // default inject
-	RunID           string             `json:"runId,omitempty"`
-	ThreadID        string             `json:"threadId,omitempty"`
-	RejectedVersion int64              `json:"rejectedVersion,omitempty"`
+	ProviderID   string             `json:"-"`
+	ConnectionID string             `json:"connectionId,omitempty"`
+	Scopes       []string           `json:"scopes,omitempty"`
+	Release      tokenvault.Release `json:"release,omitempty"` // default inject
+	RunID        string             `json:"runId,omitempty"`
+	ThreadID     string             `json:"threadId,omitempty"`
+	// RejectedVersion is the version that the service answered 401 to. It is
+	// renewed for this at most once; then the owner has to act.
+	RejectedVersion int64 `json:"rejectedVersion,omitempty"`
 	// Owner is set by back ends only; an agent's owner is its key's.
 	Owner *Owner `json:"owner,omitempty"`
 }
@@ -80,6 +107,17 @@ type ResolveRequest struct {
 type Owner struct {
 	UserID         string `json:"userId,omitempty"`
 	OrganizationID string `json:"organizationId,omitempty"`
+}
+
+// query returns the owner as a query, with its question mark.
+func (o Owner) query(more url.Values) string {
+	if o.UserID != "" {
+		more.Set("userId", o.UserID)
+	}
+	if o.OrganizationID != "" {
+		more.Set("organizationId", o.OrganizationID)
+	}
+	return "?" + more.Encode()
 }
 
 // A Token is access to one connection.
@@ -95,10 +133,16 @@ type Token struct {
 // Resolve asks once. It fails with *[tokenvault.AuthRequiredError] if the owner
 // has to act first, and with *[Error] if the server refuses.
 func (c *Client) Resolve(ctx context.Context, req ResolveRequest) (*Token, error) {
-	var token Token
-	err := c.call(ctx, http.MethodPost, "/v1/credentials/"+url.PathEscape(req.ProviderID)+"/resolve", req, &token)
+	provider, err := segment("providerId", req.ProviderID)
 	if err != nil {
 		return nil, err
+	}
+	var token Token
+	if err := c.call(ctx, http.MethodPost, "/v1/credentials/"+provider+"/resolve", req, &token); err != nil {
+		return nil, err
+	}
+	if token.CredentialID == "" || (req.Release == tokenvault.ReleaseToken && token.AccessToken.IsZero()) {
+		return nil, unexpected(http.StatusOK)
 	}
 	return &token, nil
 }
@@ -106,44 +150,53 @@ func (c *Client) Resolve(ctx context.Context, req ResolveRequest) (*Token, error
 // Wait waits until the auth request is settled, through restarts of the server
 // and broken connections, as long as ctx lasts.
 func (c *Client) Wait(ctx context.Context, authRequestID string) (tokenvault.AuthRequest, error) {
+	return c.WaitFor(ctx, Owner{}, authRequestID)
+}
+
+// WaitFor is [Client.Wait] for back ends: owner is who was asked.
+func (c *Client) WaitFor(ctx context.Context, owner Owner, authRequestID string) (tokenvault.AuthRequest, error) {
+	id, err := segment("authRequestId", authRequestID)
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	path := "/v1/auth-requests/" + id + owner.query(url.Values{"wait": {c.poll.String()}})
 	pause := firstPause
 	for {
 		var payload tokenvault.AuthRequiredPayload
-		err := c.call(ctx, http.MethodGet, "/v1/auth-requests/"+url.PathEscape(authRequestID)+"?wait="+pollWait, nil, &payload)
+		err := c.call(ctx, http.MethodGet, path, nil, &payload)
+		next := min(2*pause, maxPause)
 		switch {
+		case err == nil && payload.AuthRequestID != authRequestID:
+			return tokenvault.AuthRequest{}, unexpected(http.StatusOK)
 		case err == nil && payload.Status.Settled():
 			return requestOf(payload), nil
 		case err == nil:
-			pause = firstPause
-			continue
+			pause, next = firstPause, firstPause
 		case !passing(err):
 			return tokenvault.AuthRequest{}, err
 		}
 		select {
-		case <-time.After(pause):
-			pause = min(2*pause, maxPause)
+		case <-time.After(max(pause, min(retryAfter(err), maxRetryAfter))):
+			pause = next
 		case <-ctx.Done():
 			return tokenvault.AuthRequest{}, ctx.Err()
 		}
 	}
 }
 
-// passing reports whether a failure may be over soon.
-func passing(err error) bool {
-	if refused, ok := errors.AsType[*Error](err); ok {
-		return refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests
-	}
-	return !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
 // maxPauses bounds how often one call may pause: for a connect, a step-up, and
 // once more.
 const maxPauses = 3
 
-// ResolveWait resolves; if the owner has to act, it calls notify with the request
-// once, waits, and resolves again. A request that ends otherwise than connected
-// is an *[tokenvault.AuthRequiredError] with that status.
+// ResolveWait resolves; if the owner has to act, it calls notify, waits, and
+// resolves again. notify gets each request once: one, unless the owner has to act
+// again after that. A request that ends otherwise than connected is an
+// *[tokenvault.AuthRequiredError] with that status.
 func (c *Client) ResolveWait(ctx context.Context, req ResolveRequest, notify func(tokenvault.AuthRequest)) (*Token, error) {
+	var owner Owner
+	if req.Owner != nil {
+		owner = *req.Owner
+	}
 	for pauses := 0; ; pauses++ {
 		token, err := c.Resolve(ctx, req)
 		required, paused := errors.AsType[*tokenvault.AuthRequiredError](err)
@@ -153,7 +206,7 @@ func (c *Client) ResolveWait(ctx context.Context, req ResolveRequest, notify fun
 		if notify != nil {
 			notify(required.Request)
 		}
-		settled, err := c.Wait(ctx, required.Request.ID)
+		settled, err := c.WaitFor(ctx, owner, required.Request.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -165,84 +218,26 @@ func (c *Client) ResolveWait(ctx context.Context, req ResolveRequest, notify fun
 
 // Revoke ends a connection. Back ends only: owner is whose it is.
 func (c *Client) Revoke(ctx context.Context, owner Owner, credentialID string) error {
-	q := url.Values{}
-	if owner.UserID != "" {
-		q.Set("userId", owner.UserID)
-	}
-	if owner.OrganizationID != "" {
-		q.Set("organizationId", owner.OrganizationID)
-	}
-	return c.call(ctx, http.MethodDelete, "/v1/connections/"+url.PathEscape(credentialID)+"?"+q.Encode(), nil, &struct{}{})
-}
-
-// An Error is the server's refusal (RFC 9457).
-type Error struct {
-	Status int    `json:"status"`
-	Code   string `json:"code"` // "unauthenticated", "denied", "not_found", "invalid", …
-	Detail string `json:"detail"`
-	Field  string `json:"field"`
-}
-
-// Error returns code and detail.
-func (e *Error) Error() string { return fmt.Sprintf("tokenvault: %s: %s", e.Code, e.Detail) }
-
-func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader = http.NoBody
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(text)
-	}
-	r, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	id, err := segment("credentialId", credentialID)
 	if err != nil {
 		return err
 	}
-	r.Header.Set("Authorization", "Bearer "+c.key.Reveal())
-	r.Header.Set("Accept", "application/json")
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
+	var done struct {
+		Success bool `json:"success"`
 	}
-	res, err := c.http.Do(r)
-	if err != nil {
-		return fmt.Errorf("tokenvault server at %s cannot be reached: %w", c.base, err)
+	if err := c.call(ctx, http.MethodDelete, "/v1/connections/"+id+owner.query(url.Values{}), nil, &done); err != nil {
+		return err
 	}
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("tokenvault server: %w", err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return refusal(res.StatusCode, text)
-	}
-	if err := json.Unmarshal(text, out); err != nil {
-		return errors.New("tokenvault server: the answer cannot be read")
+	if !done.Success {
+		return unexpected(http.StatusOK)
 	}
 	return nil
 }
 
-// refusal reads a problem.
-func refusal(status int, text []byte) error {
-	var p struct {
-		Error
-		AuthRequest *tokenvault.AuthRequiredPayload `json:"authRequest"`
+// segment returns text as one segment of a path.
+func segment(field, text string) (string, error) {
+	if text == "" || text == "." || text == ".." {
+		return "", invalid(field, "must be an id")
 	}
-	if err := json.Unmarshal(text, &p); err != nil || p.Code == "" {
-		return &Error{Status: status, Code: "unexpected", Detail: fmt.Sprintf("the server answered with status %d", status)}
-	}
-	if p.AuthRequest != nil {
-		return &tokenvault.AuthRequiredError{Request: requestOf(*p.AuthRequest)}
-	}
-	p.Status = status
-	return &p.Error
-}
-
-// requestOf returns the auth request that a payload tells of.
-func requestOf(p tokenvault.AuthRequiredPayload) tokenvault.AuthRequest {
-	return tokenvault.AuthRequest{
-		ID: p.AuthRequestID, ProviderID: p.ProviderID, ProviderName: p.ProviderName, AuthMethod: p.AuthMethod,
-		ConnectionID: p.CredentialID, Reason: p.Reason, Scopes: p.RequiredScopes, ThreadID: p.ThreadID,
-		Status: p.Status, FailureCode: p.FailureCode, ConnectURL: p.ConnectURL, CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt,
-	}
+	return url.PathEscape(text), nil
 }

@@ -45,7 +45,7 @@ func mappings() []mapping {
 		{tokenvault.ErrConflict, http.StatusConflict, "conflict", "The state has changed: read it again"},
 		{tokenvault.ErrExpired, http.StatusGone, "expired", "Its time is over: ask again for a new one"},
 		{tokenvault.ErrFenced, http.StatusConflict, "conflict", "The state has changed: read it again"},
-		{tokenvault.ErrNoApp, http.StatusBadRequest, "no_app", "OAuth is not configured for this provider: an administrator registers an app with POST {mount}/oauth-config or 'tokenvault app set'"},
+		{tokenvault.ErrNoApp, http.StatusBadRequest, "no_app", "No OAuth app is registered for this provider: an administrator registers one with 'tokenvault app set' or POST oauth-config"},
 		{tokenvault.ErrStateInvalid, http.StatusBadRequest, "state_invalid", "This answer of the provider does not belong to an open attempt: connect again"},
 		{tokenvault.ErrAccountMismatch, http.StatusConflict, "account_mismatch", "Another account was connected before: sign in to that one, or disconnect it first"},
 		{tokenvault.ErrCredentialRejected, http.StatusBadGateway, "credential_rejected", "The service rejected the credential"},

@@ -46,6 +46,7 @@ func v1Routes() []route {
 		handle("GET /v1/keys", "List API keys (administrators)", listKeys),
 		handle("POST /v1/keys", "Create an API key; its text is answered this once (administrators)", createKey),
 		handle("DELETE /v1/keys/{id}", "Revoke an API key (administrators)", deleteKey),
+		raw[none, none]("GET /v1/openapi.json", "This description", serveOpenAPI),
 		handle("GET /v1/audit", "List audit entries in the order they were written (administrators)", listAudit),
 	}
 }

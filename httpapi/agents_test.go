@@ -1,0 +1,213 @@
+package httpapi
+
+import (
+	"bufio"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+func TestResolvePausesThenReleases(t *testing.T) {
+	r := newRig(t)
+	key := r.agentKey(t, "alice")
+	const path, body = "/v1/credentials/mail/resolve", `{"release":"token","runId":"run-1","threadId":"thread-1"}`
+
+	paused := r.with(key, "POST", path, body)
+	paused.want(t, http.StatusPreconditionRequired, "auth_required")
+	if got := paused.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("Content-Type %s", got)
+	}
+	id, _ := paused.json(t, "authRequest.authRequestId").(string)
+	if paused.json(t, "authRequest.connectUrl") != origin+"/connect/"+id || paused.json(t, "authRequest.type") != "auth_required" {
+		t.Errorf("payload: %s", paused.text)
+	}
+	r.back("alice", r.leave(t, "alice", id, ""), "code=code")
+
+	released := r.with(key, "POST", path, body)
+	released.want(t, http.StatusOK, "")
+	if released.json(t, "accessToken") != "access-canary" || released.json(t, "tokenType") != "Bearer" {
+		t.Errorf("answer: %s", released.text)
+	}
+	if strings.Contains(released.text, "refresh-canary") {
+		t.Error("an agent was given a refresh token")
+	}
+	events, err := r.Events(t.Context(), admin, tokenvault.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(events, func(e tokenvault.Event) bool {
+		return e.Kind == tokenvault.EventReleased && e.RunID == "run-1" && e.ThreadID == "thread-1" && e.ActorID == "assistant"
+	}) {
+		t.Error("the release was not audited with run and thread")
+	}
+}
+
+func TestInjectReleasesNoToken(t *testing.T) {
+	r := newRig(t)
+	r.connect(t, "alice")
+	res := r.with(r.agentKey(t, "alice"), "POST", "/v1/credentials/mail/resolve", `{}`)
+	res.want(t, http.StatusOK, "")
+	if strings.Contains(res.text, "canary") {
+		t.Error("a token was released for inject")
+	}
+}
+
+// A6: what was permitted as inject is not released as a token, and the try is
+// audited.
+func TestA6ATokenNeedsItsOwnPermission(t *testing.T) {
+	r := newRig(t)
+	key := r.agentKey(t, "alice")
+	const path = "/v1/credentials/mail/resolve"
+	first := r.with(key, "POST", path, `{"release":"inject"}`)
+	id, _ := first.json(t, "authRequest.authRequestId").(string)
+	r.back("alice", r.leave(t, "alice", id, ""), "code=code")
+	r.with(key, "POST", path, `{"release":"inject"}`).want(t, http.StatusOK, "")
+
+	res := r.with(key, "POST", path, `{"release":"token","runId":"greedy"}`)
+	res.want(t, http.StatusForbidden, "denied")
+	if strings.Contains(res.text, "canary") {
+		t.Errorf("answer: %s", res.text)
+	}
+	events, err := r.Events(t.Context(), admin, tokenvault.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(events, func(e tokenvault.Event) bool {
+		return e.Kind == tokenvault.EventReleaseDenied && e.RunID == "greedy"
+	}) {
+		t.Error("the denial was not audited")
+	}
+}
+
+func TestOnlyABackEndNamesTheOwner(t *testing.T) {
+	r := newRig(t)
+	r.connect(t, "alice")
+	backend := r.key(t, tokenvault.APIKeyInput{Name: "assistant", Kind: tokenvault.ActorBackend})
+	res := r.with(backend, "POST", "/v1/credentials/mail/resolve", `{"owner":{"userId":"alice"},"release":"token"}`)
+	res.want(t, http.StatusOK, "")
+	r.with(backend, "GET", "/v1/connections?userId=alice", "").want(t, http.StatusOK, "")
+	r.with(r.agentKey(t, "eve"), "POST", "/v1/credentials/mail/resolve", `{"owner":{"userId":"alice"}}`).want(t, http.StatusBadRequest, "invalid")
+	r.with(r.agentKey(t, "eve"), "GET", "/v1/connections?userId=alice", "").want(t, http.StatusBadRequest, "invalid")
+	confined := r.key(t, tokenvault.APIKeyInput{Kind: tokenvault.ActorBackend, Owner: tokenvault.Owner{OrganizationID: "acme"}})
+	r.with(confined, "POST", "/v1/credentials/mail/resolve", `{"owner":{"userId":"alice"}}`).want(t, http.StatusForbidden, "denied")
+}
+
+func TestA5OnlyAValidKeyCalls(t *testing.T) {
+	r := newRig(t)
+	expired := r.key(t, tokenvault.APIKeyInput{Kind: tokenvault.ActorAgent, Owner: owner("alice"), TTL: time.Nanosecond})
+	revoked, text, err := r.CreateAPIKey(t.Context(), admin, tokenvault.APIKeyInput{Name: "old", Kind: tokenvault.ActorAgent, Owner: owner("alice")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.RevokeAPIKey(t.Context(), admin, revoked.ID); err != nil {
+		t.Fatal(err)
+	}
+	valid := r.agentKey(t, "alice")
+	for name, authorization := range map[string]string{
+		"none": "", "empty": "Bearer ", "basic": "Basic " + valid, "garbage": "Bearer canary-key", "cut": "Bearer " + valid[:len(valid)-1],
+		"expired": "Bearer " + expired, "revoked": "Bearer " + text.Reveal(),
+	} {
+		res := request(r.v1, "GET", "/v1/connections", "", header("Authorization", authorization))
+		if res.StatusCode != http.StatusUnauthorized || res.Header.Get("WWW-Authenticate") == "" || strings.Contains(res.text, "canary") {
+			t.Errorf("%s: status %d, %s", name, res.StatusCode, res.text)
+		}
+	}
+	r.with(valid, "GET", "/v1/connections", "").want(t, http.StatusOK, "")
+}
+
+func TestAnAgentMayNotAdminister(t *testing.T) {
+	r := newRig(t)
+	key := r.agentKey(t, "alice")
+	for _, rt := range []struct{ method, path, body string }{
+		{"POST", "/v1/apps", `{"providerId":"mail","clientId":"evil"}`},
+		{"GET", "/v1/apps", ""},
+		{"DELETE", "/v1/apps/mail", ""},
+		{"GET", "/v1/keys", ""},
+		{"POST", "/v1/keys", `{"name":"x","kind":"admin"}`},
+		{"GET", "/v1/audit", ""},
+		{"DELETE", "/v1/connections/" + r.connect(t, "alice"), ""},
+	} {
+		r.with(key, rt.method, rt.path, rt.body).want(t, http.StatusForbidden, "denied")
+	}
+}
+
+func TestALongPollEndsWithTheRequest(t *testing.T) {
+	r := newRig(t)
+	key, req := r.agentKey(t, "alice"), r.ask(t, "alice")
+	done := make(chan answer, 1)
+	go func() { done <- r.with(key, "GET", "/v1/auth-requests/"+req.ID+"?wait=50s", "") }()
+	if _, err := r.Decline(t.Context(), person("alice"), req.ID); err != nil {
+		t.Fatal(err)
+	}
+	if res := <-done; res.json(t, "status") != "declined" {
+		t.Errorf("answer: %s", res.text)
+	}
+}
+
+func TestALongPollEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		key, req := r.agentKey(t, "alice"), r.ask(t, "alice")
+		for wait, most := range map[string]time.Duration{"": 0, "3s": 3 * time.Second, "2h": maxWait} {
+			begun := time.Now()
+			res := r.with(key, "GET", "/v1/auth-requests/"+req.ID+"?wait="+wait, "")
+			if res.json(t, "status") != "pending" || time.Since(begun) > most {
+				t.Errorf("wait %q: %s after %s", wait, res.text, time.Since(begun))
+			}
+		}
+		r.with(key, "GET", "/v1/auth-requests/"+req.ID+"?wait=soon", "").want(t, http.StatusBadRequest, "invalid")
+	})
+}
+
+func TestAStreamTellsTheEnd(t *testing.T) {
+	r := newRig(t)
+	server := httptest.NewServer(r.v1)
+	defer server.Close()
+	req := r.ask(t, "alice")
+	call, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/auth-requests/"+req.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call.Header.Set("Accept", "text/event-stream")
+	call.Header.Set("Authorization", "Bearer "+r.agentKey(t, "alice"))
+	res, err := server.Client().Do(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	lines := bufio.NewScanner(res.Body)
+	if status := nextStatus(t, lines); status != tokenvault.AuthPending {
+		t.Fatalf("first: %s", status)
+	}
+	if _, err := r.Decline(t.Context(), person("alice"), req.ID); err != nil {
+		t.Fatal(err)
+	}
+	if status := nextStatus(t, lines); status != tokenvault.AuthDeclined {
+		t.Errorf("then: %s", status)
+	}
+	if lines.Scan() && lines.Text() != "" || lines.Scan() {
+		t.Error("the stream goes on after the end")
+	}
+}
+
+func nextStatus(t *testing.T, lines *bufio.Scanner) tokenvault.AuthRequestStatus {
+	t.Helper()
+	for lines.Scan() {
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+			var payload tokenvault.AuthRequiredPayload
+			if err := json.Unmarshal([]byte(data), &payload); err != nil {
+				t.Fatal(err)
+			}
+			return payload.Status
+		}
+	}
+	t.Fatal("the stream ended")
+	return ""
+}

@@ -1,0 +1,116 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// A1: another user's objects look exactly like objects that do not exist, on every
+// route that takes an id.
+func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
+	r := newRig(t)
+	connection, request := r.connect(t, "alice"), r.ask(t, "alice", "more")
+	permissions, err := r.Permissions(t.Context(), person("alice"), tokenvault.Page{})
+	if err != nil || len(permissions) != 1 {
+		t.Fatalf("permissions: %v, %v", permissions, err)
+	}
+	ids := map[string]string{"connection": connection, "request": request.ID, "permission": permissions[0].ID}
+	agent := r.agentKey(t, "eve")
+	backend := r.key(t, tokenvault.APIKeyInput{Kind: tokenvault.ActorBackend})
+	callers := map[string]func(method, path, body string) answer{
+		"user":    func(m, p, b string) answer { return r.as("eve", m, p, b) },
+		"agent":   func(m, p, b string) answer { return r.with(agent, m, p, b) },
+		"backend": func(m, p, b string) answer { return r.with(backend, m, p+"?userId=eve", b) },
+	}
+	for _, tc := range []struct{ caller, method, path, id, body string }{
+		{"user", "DELETE", "/credentials/{id}", "connection", ""},
+		{"user", "GET", "/auth-requests/{id}", "request", ""},
+		{"user", "POST", "/auth-requests/{id}/decline", "request", ""},
+		{"agent", "GET", "/v1/auth-requests/{id}", "request", ""},
+		{"agent", "POST", "/v1/credentials/mail/resolve", "connection", `{"connectionId":"{id}","release":"token"}`},
+		{"backend", "DELETE", "/v1/connections/{id}", "connection", ""},
+		{"backend", "DELETE", "/v1/permissions/{id}", "permission", ""},
+		{"backend", "GET", "/v1/auth-requests/{id}", "request", ""},
+	} {
+		var answers []answer
+		for _, id := range []string{ids[tc.id], "zz_00000000000000000000000000"} {
+			answers = append(answers, callers[tc.caller](tc.method, strings.ReplaceAll(tc.path, "{id}", id), strings.ReplaceAll(tc.body, "{id}", id)))
+		}
+		if answers[0].StatusCode != http.StatusNotFound || answers[0].text != answers[1].text || answers[1].StatusCode != http.StatusNotFound {
+			t.Errorf("%s %s: %d %s, and for an id that never was: %d %s", tc.method, tc.path,
+				answers[0].StatusCode, answers[0].text, answers[1].StatusCode, answers[1].text)
+		}
+	}
+	if got, err := r.AuthRequest(t.Context(), person("alice"), request.ID); err != nil || got.Status != tokenvault.AuthPending {
+		t.Errorf("the request is %s, %v", got.Status, err)
+	}
+	for name, res := range map[string]answer{
+		"credentials": r.as("eve", "GET", "/credentials", ""), "connections": r.with(agent, "GET", "/v1/connections", ""),
+		"permissions": r.with(agent, "GET", "/v1/permissions", ""), "after": r.with(agent, "GET", "/v1/connections?after="+connection, ""),
+	} {
+		if res.StatusCode != http.StatusOK || strings.Contains(res.text, connection) || strings.Contains(res.text, "alice") {
+			t.Errorf("%s: %d %s", name, res.StatusCode, res.text)
+		}
+	}
+}
+
+// A2: a key of one tenant means nothing to the vault of another, on the same store.
+func TestA2AKeyOfAnotherTenantAuthenticatesNobody(t *testing.T) {
+	r := newRig(t)
+	connection := r.connect(t, "alice")
+	other, err := tokenvault.New(r.store, rootKey(t), r.Catalog(), &tokenvault.Options{Tenant: "other", PublicURL: origin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close(t.Context()) })
+	theirAdmin := tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "operator", Owner: tokenvault.Owner{Tenant: "other"}}
+	_, key, err := other.CreateAPIKey(t.Context(), theirAdmin, tokenvault.APIKeyInput{Name: "evil", Kind: tokenvault.ActorAdmin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.with(key.Reveal(), "GET", "/v1/audit", "").want(t, http.StatusUnauthorized, "unauthenticated")
+	theirs := NewV1Handler(other, nil)
+	for _, path := range []string{"/v1/audit", "/v1/keys", "/v1/apps", "/v1/audit?after=0"} {
+		res := request(theirs, "GET", path, "", header("Authorization", "Bearer "+key.Reveal()))
+		if res.StatusCode != http.StatusOK || strings.Contains(res.text, connection) || strings.Contains(res.text, `"default"`) || strings.Contains(res.text, "client") {
+			t.Errorf("%s: %d %s", path, res.StatusCode, res.text)
+		}
+	}
+}
+
+// C19: opening a link changes nothing. The callback is the one exception; a state
+// and a cookie guard it.
+func TestC19NoGetChangesAnything(t *testing.T) {
+	r := newRig(t)
+	connection, request := r.connect(t, "alice"), r.ask(t, "alice", "more")
+	key := r.key(t, tokenvault.APIKeyInput{Kind: tokenvault.ActorAdmin})
+	agent := r.agentKey(t, "alice")
+	fill := strings.NewReplacer("{id}", request.ID, "{providerId}", "mail", "{appId}", r.AppID("", "mail"))
+	tried := 0
+	for i, table := range [][]route{browserRoutes(), v1Routes()} {
+		for _, rt := range table {
+			method, path, _ := strings.Cut(rt.pattern, " ")
+			if method != http.MethodGet || strings.HasPrefix(path, "/oauth/callback") {
+				continue
+			}
+			before := r.store.writes.Load()
+			tried++
+			if i == 0 {
+				r.as("alice", method, fill.Replace(path)+"?providerId=mail", "")
+			} else {
+				r.with(key, method, fill.Replace(path), "")
+				r.with(agent, method, fill.Replace(path), "")
+			}
+			if now := r.store.writes.Load(); now != before {
+				t.Errorf("%s wrote %d times", rt.pattern, now-before)
+			}
+		}
+	}
+	if tried < 12 {
+		t.Errorf("only %d routes were tried", tried)
+	}
+	_ = connection
+}
