@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
@@ -90,6 +90,7 @@ export async function startWorld({ mode = 'session', coop = 'same-origin' } = {}
 class World {
   browsers = [];
   keys = new Map();
+  shown = []; // what the vault answered to browsers
 
   constructor(dir, mode) {
     this.dir = dir;
@@ -147,6 +148,11 @@ class World {
   async browser(user, options) {
     const browser = await person(options);
     this.browsers.push(browser);
+    browser.on('response', async (response) => {
+      if (!response.url().startsWith(this.vault)) return;
+      const body = await response.text().catch(() => '');
+      this.shown.push(response.headers().location ?? '', body);
+    });
     if (user && this.mode === 'session') {
       const page = await browser.newPage();
       await page.goto(`${this.host.origin}/login?user=${user}`);
@@ -199,12 +205,19 @@ class World {
     return stats['POST /token'] ?? 0;
   }
 
-  /** Every secret that the provider issued, and the keys. */
+  /** Every secret that the provider issued, its client's, and the keys. */
   async secrets() {
     return [...(await (await fetch(`${this.control}/issued`)).json()), ...this.keys.values()];
   }
 
-  log() {
-    return readFile(this.logFile, 'utf8');
+  /** All that was written or shown, by where: files of the data folder, the log, the audit, the browsers. */
+  async traces() {
+    const traces = { 'the log': await readFile(this.logFile), 'the pages': Buffer.from(this.shown.join('\n')) };
+    const data = this.env.TOKENVAULT_DATA_DIR;
+    for (const name of await readdir(data)) traces[name] = await readFile(path.join(data, name));
+    const auditor = await run(binary, ['apikey', 'create', 'auditor', '--kind', 'admin'], { env: this.env });
+    this.keys.set('auditor', auditor);
+    traces['the audit'] = Buffer.from(JSON.stringify((await this.call('auditor', 'GET', '/v1/audit?limit=1000')).body));
+    return traces;
   }
 }
