@@ -74,7 +74,7 @@ type AuthRequest struct {
 	ConnectURL   string // {PublicURL}/connect/{id}
 	CreatedAt    time.Time
 	ExpiresAt    time.Time
-	SettledAt    time.Time // zero while pending
+	SettledAt    time.Time // zero while pending; of one that nobody settled in time, ExpiresAt until a sweep
 }
 
 // Message is one sentence for the person who has to act.
@@ -151,6 +151,19 @@ const (
 	AttemptReturned AttemptState = "returned" // a code arrived and waits, sealed, for proof of the user
 	AttemptConsumed AttemptState = "consumed" // the return was taken, whatever came of it
 )
+
+// Leads reports whether an attempt may move from s to the state to. It may skip
+// one, and never go back.
+func (s AttemptState) Leads(to AttemptState) bool {
+	switch s {
+	case AttemptBegun:
+		return to == AttemptReturned || to == AttemptConsumed
+	case AttemptReturned:
+		return to == AttemptConsumed
+	case AttemptConsumed:
+	}
+	return false
+}
 
 // An Attempt is one short-lived try at fulfilling an auth request. It binds what
 // comes back to who was sent out.

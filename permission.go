@@ -29,3 +29,17 @@ type Permission struct {
 	CreatedAt    time.Time
 	ExpiresAt    time.Time // zero: until withdrawn
 }
+
+// Widened returns p with what more allows beyond it: the scopes of both, the wider
+// release and the later expiry. Who granted it, to whom, for what and since when
+// stays p's.
+func (p Permission) Widened(more Permission) Permission {
+	p.Scopes = union(p.Scopes, more.Scopes)
+	if !p.Release.Covers(more.Release) {
+		p.Release = more.Release
+	}
+	if more.ExpiresAt.IsZero() || !p.ExpiresAt.IsZero() && more.ExpiresAt.After(p.ExpiresAt) {
+		p.ExpiresAt = more.ExpiresAt
+	}
+	return p
+}

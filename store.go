@@ -172,12 +172,14 @@ type AuthRequestStore interface {
 	// over is returned as expired, also before a sweep.
 	GetAuthRequest(ctx context.Context, owner Owner, id string) (AuthRequest, error)
 	// Settle moves a pending request to a final state with all that follows from
-	// it, exactly once. It returns [ErrExpired] if the request's time is over,
-	// [ErrConflict] if it is settled or the connection's version moved on, and
-	// stores nothing then.
+	// it, exactly once. The request takes the connection's id if it ends connected,
+	// and keeps its own otherwise. Settle returns [ErrExpired] if the request's time
+	// is over, [ErrConflict] if it is settled or the connection's version moved on,
+	// and stores nothing then.
 	Settle(ctx context.Context, cmd Settlement) (AuthRequest, error)
-	// ExpireAuthRequests settles up to limit requests whose time is over, deletes
-	// attempts past theirs, and returns the requests it settled.
+	// ExpireAuthRequests settles up to limit requests whose time is over, each with
+	// an event of kind [EventAuthExpired], deletes attempts past theirs, and returns
+	// the requests it settled.
 	ExpireAuthRequests(ctx context.Context, limit int) ([]AuthRequest, error)
 }
 
@@ -196,8 +198,9 @@ type Settlement struct {
 	FailureCode   string
 	// Connection is the new or renewed connection; nil if none comes of it.
 	Connection *SettledConnection
-	// Permission is granted with it. An existing one for the same agent and
-	// connection is widened: scopes are united and the wider release stays.
+	// Permission is granted with it. An existing one of the same granting owner,
+	// agent and connection is widened: scopes are united, the wider release and the
+	// later expiry stay. One that has expired is replaced.
 	Permission *Permission
 	Events     []Event
 }
@@ -217,7 +220,8 @@ type AttemptStore interface {
 	BeginAttempt(ctx context.Context, cmd NewAttempt) error
 	// AdvanceAttempt moves the attempt with the state hash from one state to the
 	// next; of concurrent calls one wins. It returns [ErrStateInvalid] if there is
-	// no such attempt in that state, or its time is over. The tenant is not known
+	// no such attempt in that state, the state does not lead to the next, or its
+	// time is over. The tenant is not known
 	// before: the hash of 256 random bits is the key.
 	AdvanceAttempt(ctx context.Context, stateHash string, from, to AttemptState) (Attempt, error)
 }

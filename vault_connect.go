@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A ConnectPlan is what the confirm page shows before anything happens.
@@ -99,6 +100,8 @@ type Redirect struct {
 	// it back to [Vault.FinishConnect].
 	CookieName  string
 	CookieValue Secret
+	// CookieMaxAge is how long the attempt may take.
+	CookieMaxAge time.Duration
 }
 
 // StartConnect opens an attempt for a pending request of the user's and returns
@@ -156,7 +159,7 @@ func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, 
 	if err := v.store.BeginAttempt(ctx, NewAttempt{Attempt: attempt, TTL: v.opts.AttemptTTL, Event: event}); err != nil {
 		return Redirect{}, fmt.Errorf("begin connect: %w", err)
 	}
-	return Redirect{URL: step.URL, CookieName: v.AttemptCookie(state), CookieValue: NewSecret(browser)}, nil
+	return Redirect{URL: step.URL, CookieName: v.AttemptCookie(state), CookieValue: NewSecret(browser), CookieMaxAge: v.opts.AttemptTTL}, nil
 }
 
 // AttemptCookie returns the name of the cookie that binds the attempt of an OAuth

@@ -9,9 +9,6 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 )
 
-// attemptMaxAge is how many seconds the cookie of an attempt is kept.
-const attemptMaxAge = 600
-
 // confirm answers POST /connect/{id}/confirm.
 func (h *handler) confirm(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
 	req, err := h.vault.AuthRequest(r.Context(), actor, r.PathValue("id"))
@@ -30,6 +27,9 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if _, err := h.vault.Catalog().Provider(in.providerID); err != nil {
 		h.message(w, http.StatusNotFound, codeUnknownProvider)
 		return nil //nolint:nilerr // it is shown, with a text of its own
+	}
+	if err := h.vault.CheckReturnURL(in.returnTo); err != nil {
+		return err
 	}
 	req, err := h.vault.RequestConnect(r.Context(), actor, tokenvault.ConnectRequest{
 		ProviderID: in.providerID, ThreadID: in.threadID,
@@ -51,7 +51,7 @@ func (h *handler) start(w http.ResponseWriter, r *http.Request, actor tokenvault
 		return errors.New("the provider's authorization URL is not http or https")
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: to.CookieName, Value: to.CookieValue.Reveal(), Path: "/", MaxAge: attemptMaxAge,
+		Name: to.CookieName, Value: to.CookieValue.Reveal(), Path: "/", MaxAge: int(to.CookieMaxAge.Seconds()),
 		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(h.vault.PublicURL(), "https:"),
 	})
 	h.pages.answer(w, http.StatusOK, leaveView(req, u))

@@ -26,7 +26,7 @@
 // # What keeps the pages safe
 //
 // A Content-Security-Policy without inline code, no framing, no caching, no
-// referrer; POSTs from other sites are refused ([http.CrossOriginProtection]); all
+// referrer to others; POSTs from other sites are refused ([http.CrossOriginProtection]); all
 // text that comes from providers, agents and people is escaped by html/template
 // and isolated from the direction of the text around it. There is no
 // Cross-Origin-Opener-Policy, since a window that was opened by an application

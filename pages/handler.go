@@ -46,8 +46,6 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	mux.Handle("POST /connect/new", h.user(h.connectNew))
 	mux.HandleFunc("GET /connect/error", h.showError)
 	mux.HandleFunc("GET /assets/{name}", h.pages.asset)
-	// Without a referrer a browser sends "Origin: null" with our own forms too: what
-	// tells them apart is Sec-Fetch-Site, which every browser sends since 2023.
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		h.message(w, http.StatusForbidden, codeCrossSite)
@@ -70,7 +68,7 @@ func setHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 }
 

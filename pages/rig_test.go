@@ -227,7 +227,7 @@ func (r *rig) do(method, path string, form url.Values, edit ...func(*http.Reques
 	if method == "POST" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Sec-Fetch-Site", "same-origin")
-		req.Header.Set("Origin", "null") // as under our referrer policy
+		req.Header.Set("Origin", origin)
 	}
 	for _, e := range edit {
 		e(req)

@@ -41,7 +41,7 @@ func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to t
 	}
 	defer unlock()
 	a, ok := s.attempts[stateHash]
-	if !ok || a.State != from || over(a.ExpiresAt, now) {
+	if !ok || a.State != from || !from.Leads(to) || over(a.ExpiresAt, now) {
 		return tokenvault.Attempt{}, failed("advance attempt", tokenvault.ErrStateInvalid)
 	}
 	a.State = to

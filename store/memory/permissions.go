@@ -27,28 +27,10 @@ func (s *Store) grant(p tokenvault.Permission, now time.Time) {
 	if old, ok := s.findPermission(p.Owner, p.AgentID, p.ConnectionID); ok {
 		p.ID = old.ID
 		if !over(old.ExpiresAt, now) {
-			p = widened(old, p)
+			p = old.Widened(p)
 		}
 	}
 	s.permissions[rowID{p.Owner.Tenant, p.ID}] = p
-}
-
-// widened returns old with what p allows beyond it.
-func widened(old, p tokenvault.Permission) tokenvault.Permission {
-	scopes := slices.Clone(old.Scopes)
-	for _, scope := range p.Scopes {
-		if !slices.Contains(scopes, scope) {
-			scopes = append(scopes, scope)
-		}
-	}
-	old.Scopes = scopes
-	if !old.Release.Covers(p.Release) {
-		old.Release = p.Release
-	}
-	if p.ExpiresAt.IsZero() || !old.ExpiresAt.IsZero() && p.ExpiresAt.After(old.ExpiresAt) {
-		old.ExpiresAt = p.ExpiresAt
-	}
-	return old
 }
 
 func (s *Store) deletePermissions(tenant, connectionID string) {

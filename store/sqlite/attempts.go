@@ -58,7 +58,7 @@ const sqlAdvanceAttempt = `UPDATE attempts SET state = ? WHERE state_hash = ? AN
 func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to tokenvault.AttemptState) (tokenvault.Attempt, error) {
 	var attempt tokenvault.Attempt
 	err := s.write(ctx, "advance attempt", func(t *tx) error {
-		if !forward(from, to) {
+		if !from.Leads(to) {
 			return tokenvault.ErrStateInvalid
 		}
 		var err error
@@ -72,16 +72,4 @@ func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to t
 		return tokenvault.Attempt{}, err
 	}
 	return attempt, nil
-}
-
-// forward reports whether an attempt may move from one state to the other.
-func forward(from, to tokenvault.AttemptState) bool {
-	switch from {
-	case tokenvault.AttemptBegun:
-		return to == tokenvault.AttemptReturned || to == tokenvault.AttemptConsumed
-	case tokenvault.AttemptReturned:
-		return to == tokenvault.AttemptConsumed
-	case tokenvault.AttemptConsumed:
-	}
-	return false
 }

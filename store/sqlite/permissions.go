@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -83,29 +82,13 @@ func (t *tx) grant(ctx context.Context, p tokenvault.Permission) error {
 	if err != nil {
 		return err
 	}
+	p.CreatedAt = timeOf(t.now)
 	if old.ExpiresAt.IsZero() || old.ExpiresAt.After(timeOf(t.now)) {
-		p = widened(old, p)
+		p = old.Widened(p)
 	}
-	_, err = t.exec(ctx, sqlWidenPermission, scopesColumn(p.Scopes), string(p.Release), t.now, microsOf(p.ExpiresAt),
+	_, err = t.exec(ctx, sqlWidenPermission, scopesColumn(p.Scopes), string(p.Release), microsOf(p.CreatedAt), microsOf(p.ExpiresAt),
 		old.Owner.Tenant, old.ID)
 	return err
-}
-
-// widened returns p with all that old allows beyond it.
-func widened(old, p tokenvault.Permission) tokenvault.Permission {
-	p.Scopes = slices.Clone(p.Scopes)
-	for _, scope := range old.Scopes {
-		if !slices.Contains(p.Scopes, scope) {
-			p.Scopes = append(p.Scopes, scope)
-		}
-	}
-	if old.Release.Covers(p.Release) {
-		p.Release = old.Release
-	}
-	if old.ExpiresAt.IsZero() || (!p.ExpiresAt.IsZero() && old.ExpiresAt.After(p.ExpiresAt)) {
-		p.ExpiresAt = old.ExpiresAt
-	}
-	return p
 }
 
 // checkGrantable refuses a connection that the granting owner does not see, and

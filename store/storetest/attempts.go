@@ -94,6 +94,7 @@ func attemptWrongState(t *testing.T, f *fixture) {
 	hash := f.begin(t).Attempt.StateHash
 	f.refusesAdvance(t, hash, tokenvault.AttemptReturned, tokenvault.AttemptConsumed)
 	f.refusesAdvance(t, hash, tokenvault.AttemptConsumed, tokenvault.AttemptConsumed)
+	f.refusesAdvance(t, hash, tokenvault.AttemptBegun, tokenvault.AttemptBegun)
 	if _, err := f.AdvanceAttempt(t.Context(), hash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed); err != nil {
 		t.Errorf("AdvanceAttempt after refusals: %v", err)
 	}
