@@ -32,6 +32,7 @@ type rig struct {
 	store *memory.Store
 	flow  *scriptedFlow
 	clock *clock
+	key   tokenvault.Sealer
 }
 
 // clock is the store's clock. It moves when told to.
@@ -145,11 +146,11 @@ func rootKey(t testing.TB) *keyring.Keyring {
 func newRig(t testing.TB, change ...func(*tokenvault.Options)) *rig {
 	t.Helper()
 	c := &clock{now: time.Now()}
-	r := &rig{clock: c, store: memory.New(&memory.Options{Clock: c.Now}), flow: &scriptedFlow{}}
+	r := &rig{clock: c, key: rootKey(t), store: memory.New(&memory.Options{Clock: c.Now}), flow: &scriptedFlow{}}
 	r.flow.completed = tokenvault.Completed{
 		Credential: credential("at-0", "rt-0"), Account: tokenvault.Account{ID: "acc-1", Label: "alice@mail.example"}, ExpiresIn: time.Hour,
 	}
-	r.Vault = newVault(t, r.store, r.flow, change...)
+	r.Vault = newVault(t, r.store, r.key, r.flow, change...)
 	_, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "mail", ClientID: "client", ClientSecret: tokenvault.NewSecret("client-secret")})
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +158,7 @@ func newRig(t testing.TB, change ...func(*tokenvault.Options)) *rig {
 	return r
 }
 
-func newVault(t testing.TB, store tokenvault.Store, flow tokenvault.Flow, change ...func(*tokenvault.Options)) *tokenvault.Vault {
+func newVault(t testing.TB, store tokenvault.Store, key tokenvault.Sealer, flow tokenvault.Flow, change ...func(*tokenvault.Options)) *tokenvault.Vault {
 	t.Helper()
 	cat, err := tokenvault.NewCatalog(mailProvider())
 	if err != nil {
@@ -170,7 +171,7 @@ func newVault(t testing.TB, store tokenvault.Store, flow tokenvault.Flow, change
 	for _, f := range change {
 		f(opts)
 	}
-	v, err := tokenvault.New(store, rootKey(t), cat, opts)
+	v, err := tokenvault.New(store, key, cat, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

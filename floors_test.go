@@ -30,7 +30,7 @@ type room struct {
 // new dependency of an adapter. The map of the house is docs/house.md.
 func rooms() map[string]room {
 	root := []string{"", "internal/..."}
-	wired := []string{"", "internal/...", "store/...", "seal/...", "flow/...", "catalog", "httpapi", "pages", "signin", "client", "server"}
+	wired := []string{"", "internal/...", "store/...", "seal/...", "flow/...", "spool", "catalog", "httpapi", "pages", "signin", "client", "server"}
 	suite := append([]string{"internal/testop"}, root...)
 	return map[string]room{
 		// Ground leaves import nothing of ours.
@@ -47,6 +47,7 @@ func rooms() map[string]room {
 		"store/sqlite":    {ours: root, theirs: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/..."}},
 		"seal/keyring":    {ours: root},
 		"flow/oauth2flow": {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "golang.org/x/..."}},
+		"spool":           {ours: root},
 		"catalog":         {ours: root, theirs: []string{"go.yaml.in/yaml/v3"}},
 
 		// The suites that prove what adapters promise.

@@ -35,6 +35,9 @@ type Options struct {
 	AuthRequestTTL time.Duration
 	// AttemptTTL is how long one OAuth attempt may take. Default 10 min.
 	AttemptTTL time.Duration
+	// Spool keeps refreshed credentials while the store cannot take them. Default:
+	// they are held in memory until the lease of the refresh ends, and lost with it.
+	Spool Spool
 	// Audit says when a release is audited. Default [AuditSync].
 	Audit AuditMode
 	// Logger receives what an operator should know. Default: nothing is logged.

@@ -19,13 +19,15 @@ const (
 )
 
 // Run does background work until ctx ends: it ends revoked grants at their
-// providers and settles auth requests whose time is over. Any number of
+// providers, settles auth requests whose time is over, and stores what was
+// spooled. Any number of
 // processes may run it on one store.
 func (v *Vault) Run(ctx context.Context) error {
 	jobs, sweeps := time.NewTicker(jobPoll), time.NewTicker(sweepEvery)
 	defer jobs.Stop()
 	defer sweeps.Stop()
 	v.sweep(ctx)
+	v.replaySpool(ctx)
 	for {
 		v.runJobs(ctx)
 		select {
@@ -37,6 +39,7 @@ func (v *Vault) Run(ctx context.Context) error {
 		case <-v.jobs:
 		case <-sweeps.C:
 			v.sweep(ctx)
+			v.replaySpool(ctx)
 		}
 	}
 }

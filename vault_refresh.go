@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -126,6 +125,12 @@ func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection, f
 // takeTurn does one refresh under the lease. again asks for another turn.
 func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forced bool) (conn Connection, cred Credential, again bool, err error) {
 	c := turn.Connection
+	if stored, ok, err := v.fromSpool(ctx, turn); ok || err != nil {
+		if err == nil {
+			cred, err = v.openCredential(ctx, stored, nil)
+		}
+		return stored.Connection, cred, false, err
+	}
 	cred, err = v.openCredential(ctx, c, turn.WrappedKey)
 	if err != nil {
 		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "unsealable"))
@@ -171,8 +176,7 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 	return Connection{}, Credential{}, false, fmt.Errorf("refresh: unknown outcome %T", outcome)
 }
 
-// commitTurn stores what the provider issued. It holds on to the tokens and
-// retries while the store is away and the lease lasts.
+// commitTurn stores what the provider issued.
 func (v *Vault) commitTurn(ctx context.Context, turn RefreshTurn, old Credential, o Rotated) (Connection, Credential, error) {
 	cred := o.Credential
 	if cred.RefreshToken.IsZero() {
@@ -191,28 +195,12 @@ func (v *Vault) commitTurn(ctx context.Context, turn RefreshTurn, old Credential
 		Owner: c.Owner, ConnectionID: c.ID, Fence: turn.Fence, Record: record,
 		ExpiresIn: o.ExpiresIn, Scopes: scopes, Event: v.refreshEvent(EventRefreshed, c.Connection, ""),
 	}
-	stored, err := v.commitWithRetry(ctx, cmd)
+	stored, err := v.commitWithRetry(ctx, spooled{commit: cmd, version: c.Version + 1, at: time.Now()})
 	if err != nil {
 		return Connection{}, Credential{}, fmt.Errorf("refresh: %w", err)
 	}
 	cred.ExpiresAt = stored.ExpiresAt
 	return stored.Connection, cred, nil
-}
-
-func (v *Vault) commitWithRetry(ctx context.Context, cmd RefreshCommit) (SealedConnection, error) {
-	for pause := commitRetry; ; pause *= 2 {
-		stored, err := v.store.CommitRefresh(ctx, cmd)
-		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
-			return stored, err
-		}
-		v.log.Error("a refreshed credential cannot be stored: trying again",
-			slog.String("connection_id", cmd.ConnectionID), slog.Any("error", err))
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return SealedConnection{}, err
-		}
-	}
 }
 
 // endTurn marks the connection as needing its owner.

@@ -34,10 +34,10 @@ func (s *tamper) AppendAudit(ctx context.Context, events []tokenvault.Event) err
 
 func tamperedRig(t *testing.T) (*rig, *tamper) {
 	t.Helper()
-	r := &rig{store: memory.New(nil), flow: &scriptedFlow{}}
+	r := &rig{store: memory.New(nil), key: rootKey(t), flow: &scriptedFlow{}}
 	r.flow.completed = tokenvault.Completed{Credential: credential("at-0", "rt-0"), Account: tokenvault.Account{ID: "acc-1"}}
 	s := &tamper{Store: r.store}
-	r.Vault = newVault(t, s, r.flow)
+	r.Vault = newVault(t, s, r.key, r.flow)
 	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "mail", ClientID: "client"}); err != nil {
 		t.Fatal(err)
 	}
