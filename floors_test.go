@@ -46,7 +46,7 @@ func rooms() map[string]room {
 		"store/memory":    {ours: root},
 		"store/sqlite":    {ours: root, theirs: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/..."}},
 		"seal/keyring":    {ours: root},
-		"flow/oauth2flow": {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "golang.org/x/..."}},
+		"flow/oauth2flow": {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "github.com/go-jose/go-jose/v4/...", "golang.org/x/..."}},
 		"spool":           {ours: root},
 		"catalog":         {ours: root, theirs: []string{"go.yaml.in/yaml/v3"}},
 

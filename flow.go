@@ -9,8 +9,8 @@ import (
 // abilities below, how it ends and what can be done with its credentials. Flows
 // keep no state of their own and must be safe for concurrent use.
 type Flow interface {
-	// Begin prepares one attempt. It must not contact the person or the provider
-	// in a way that leaves a trace if the attempt is never used.
+	// Begin prepares one attempt. If the attempt is never used, nothing that Begin
+	// left at the provider may outlive it for long.
 	Begin(ctx context.Context, in BeginInput) (Step, error)
 }
 

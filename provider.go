@@ -63,6 +63,7 @@ type ClientAuth string
 const (
 	ClientSecretBasic ClientAuth = "client_secret_basic"
 	ClientSecretPost  ClientAuth = "client_secret_post"
+	PrivateKeyJWT     ClientAuth = "private_key_jwt" // the app's client secret is a private key, as PEM or JWK
 	ClientAuthNone    ClientAuth = "none"
 )
 
@@ -77,9 +78,12 @@ type OAuth2 struct {
 	IssRequired      bool   `json:"issRequired,omitempty" yaml:"issRequired"`
 	AuthorizationURL string `json:"authorizationUrl" yaml:"authorizationUrl"`
 	TokenURL         string `json:"tokenUrl" yaml:"tokenUrl"`
-	RevocationURL    string `json:"revocationUrl,omitempty" yaml:"revocationUrl"` // RFC 7009
-	UserInfoURL      string `json:"userInfoUrl,omitempty" yaml:"userInfoUrl"`
-	JWKSURL          string `json:"jwksUrl,omitempty" yaml:"jwksUrl"`
+	// PushedAuthorizationURL is where authorization requests are pushed (RFC 9126)
+	// before the browser is sent to AuthorizationURL. Empty: they are not.
+	PushedAuthorizationURL string `json:"pushedAuthorizationUrl,omitempty" yaml:"pushedAuthorizationUrl"`
+	RevocationURL          string `json:"revocationUrl,omitempty" yaml:"revocationUrl"` // RFC 7009
+	UserInfoURL            string `json:"userInfoUrl,omitempty" yaml:"userInfoUrl"`
+	JWKSURL                string `json:"jwksUrl,omitempty" yaml:"jwksUrl"`
 	// ClientAuth is how the client authenticates at the token endpoint. Default
 	// client_secret_basic.
 	ClientAuth ClientAuth `json:"clientAuth,omitempty" yaml:"clientAuth"`

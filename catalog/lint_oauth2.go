@@ -24,6 +24,7 @@ func reserved(param string) bool {
 func (l *linter) endpoints(o tokenvault.OAuth2) {
 	l.endpoint("oauth2.authorizationUrl", o.AuthorizationURL)
 	l.endpoint("oauth2.tokenUrl", o.TokenURL)
+	l.optionalEndpoint("oauth2.pushedAuthorizationUrl", o.PushedAuthorizationURL)
 	l.optionalEndpoint("oauth2.revocationUrl", o.RevocationURL)
 	l.optionalEndpoint("oauth2.userInfoUrl", o.UserInfoURL)
 	l.optionalEndpoint("oauth2.jwksUrl", o.JWKSURL)
@@ -32,10 +33,11 @@ func (l *linter) endpoints(o tokenvault.OAuth2) {
 	l.expect(!strings.Contains(o.Issuer, "?"), "oauth2.issuer", "must have no query (RFC 8414 section 2)")
 	l.expect(o.Issuer != "" || !o.IssRequired, "oauth2.issuer", "must be given when issRequired is true")
 	l.expect(o.Issuer != "" || o.JWKSURL == "", "oauth2.issuer", "must be given when jwksUrl is")
+	l.expect(o.Issuer != "" || o.ClientAuth != tokenvault.PrivateKeyJWT, "oauth2.issuer", "must be given when clientAuth is private_key_jwt")
 	switch o.ClientAuth {
-	case "", tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.ClientAuthNone:
+	case "", tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.PrivateKeyJWT, tokenvault.ClientAuthNone:
 	default:
-		l.fail("oauth2.clientAuth", "must be client_secret_basic, client_secret_post or none")
+		l.fail("oauth2.clientAuth", "must be client_secret_basic, client_secret_post, private_key_jwt or none")
 	}
 }
 

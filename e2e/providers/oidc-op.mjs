@@ -10,7 +10,8 @@
 //
 // Control: GET /stats counts requests by "METHOD /path"; GET /issued lists every
 // secret that was issued; POST /faults {path, mode, n} makes the next n requests
-// to path misbehave; DELETE /faults ends that; PUT /callbacks takes a list.
+// to path misbehave; DELETE /faults ends that; PUT /callbacks takes a list; PUT
+// /jwks takes the keys of the client vault-jwt.
 // Modes: drop_after_commit, delay_before:ms, delay_after_commit:ms, status:code,
 // html200, error200, truncated.
 import crypto from 'node:crypto';
@@ -35,6 +36,7 @@ const common = {
 const clients = [
   { client_id: 'vault-basic', client_secret: 'secret-of-vault-basic-7f3a9c51d2', ...common },
   { client_id: 'vault-post', client_secret: 'secret-of-vault-post-1b8e64f0aa', token_endpoint_auth_method: 'client_secret_post', ...common },
+  { client_id: 'vault-jwt', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [] }, ...common },
   { client_id: 'vault-public', token_endpoint_auth_method: 'none', ...common },
 ];
 
@@ -56,6 +58,7 @@ const provider = new Provider(issuer, {
     AccessToken: Number(env.ACCESS_TTL ?? 60), AuthorizationCode: 60, Grant: 14 * 86400, IdToken: 3600,
     Interaction: 600, RefreshToken: 14 * 86400, Session: 86400,
   },
+  enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] },
   features: {
     devInteractions: { enabled: true },
     revocation: { enabled: true, allowedPolicy: () => true },
@@ -144,6 +147,7 @@ const controlURL = await control({
   'GET /issued': () => [...issued, ...clients.flatMap((c) => c.client_secret ?? [])],
   'POST /faults': async (req) => void faults.push(await readJSON(req)),
   'DELETE /faults': () => { faults = []; },
+  'PUT /jwks': async (req) => { clients.find((c) => c.client_id === 'vault-jwt').jwks = await readJSON(req); },
   'PUT /callbacks': async (req) => {
     const list = await readJSON(req);
     for (const c of clients) c.redirect_uris = list;

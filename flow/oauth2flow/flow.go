@@ -2,11 +2,15 @@
 // with PKCE (RFC 6749 §4.1, RFC 7636), refresh (RFC 6749 §6) and revocation
 // (RFC 7009).
 //
-//	Begin     authorization URL: state, PKCE S256 always, redirect URL from configuration
+//	Begin     authorization URL: state, PKCE S256 always, redirect URL from configuration;
+//	   │      pushed to the provider first where it takes that (RFC 9126)
 //	   │      the browser goes to the provider and comes back; the vault proves who came
 //	Complete  iss compared (RFC 9207) → POST code + verifier → account from id_token or userinfo
 //	Refresh   POST refresh token, once → Rotated | Rejected | Transient | Uncertain
 //	Revoke    POST token to the revocation endpoint
+//
+// The client proves itself by secret (in the header or the form), by a signed
+// assertion (RFC 7523), or, if it is public, not at all.
 //
 // The token-endpoint client is our own, since what it must never do (print a
 // body, retry a refresh, follow a redirect with a secret) matters more here than
@@ -76,8 +80,9 @@ func New(opts *Options) *Flow {
 	return f
 }
 
-// Begin returns the authorization URL. It contacts nobody.
-func (f *Flow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvault.Step, error) {
+// Begin returns the authorization URL. It contacts the provider only to push the
+// request there, where the provider takes pushed requests.
+func (f *Flow) Begin(ctx context.Context, in tokenvault.BeginInput) (tokenvault.Step, error) {
 	p := in.Provider.OAuth2
 	if p == nil {
 		return tokenvault.Step{}, fmt.Errorf("provider %s has no OAuth 2.0 endpoints: %w", in.Provider.ID, tokenvault.ErrInvalid)
@@ -106,6 +111,11 @@ func (f *Flow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvault.St
 	}
 	if in.LoginHint != "" {
 		q.Set("login_hint", in.LoginHint)
+	}
+	if p.PushedAuthorizationURL != "" {
+		if q, err = f.push(ctx, in, q); err != nil {
+			return tokenvault.Step{}, err
+		}
 	}
 	u.RawQuery = q.Encode()
 	return tokenvault.Step{URL: u.String(), Private: secret.seal()}, nil

@@ -99,22 +99,6 @@ func TestConnectRefreshRevokeAtAStrictProvider(t *testing.T) {
 	}
 }
 
-func TestEveryClientAuthenticationConnects(t *testing.T) {
-	for auth, client := range map[tokenvault.ClientAuth]tokenvault.Client{
-		tokenvault.ClientSecretPost: {ID: "vault-post", Secret: tokenvault.NewSecret("secret-of-vault-post-1b8e64f0aa")},
-		tokenvault.ClientAuthNone:   {ID: "vault-public"},
-	} {
-		t.Run(string(auth), func(t *testing.T) {
-			b := strict(t)
-			b.provider.OAuth2.ClientAuth, b.client = auth, client
-			done := b.connect(t)
-			if out, ok := b.refresh(t.Context(), done.Credential).(tokenvault.Rotated); !ok {
-				t.Errorf("refresh = %#v", out)
-			}
-		})
-	}
-}
-
 func TestC11ACodeOfAnotherAttemptIsNotExchanged(t *testing.T) {
 	b := strict(t)
 	victim, attacker := b.begin(t, "victim"), b.begin(t, "attacker")

@@ -85,29 +85,19 @@ func (f *Flow) post(ctx context.Context, call tokenCall) (response, *failure) {
 }
 
 func (call tokenCall) request(ctx context.Context) (*http.Request, error) {
-	p := call.provider.OAuth2
-	target := orDefault(call.url, p.TokenURL)
-	form := call.form
-	basic := false
-	switch {
-	case call.client.Secret.IsZero() || p.ClientAuth == tokenvault.ClientAuthNone:
-		form.Set("client_id", call.client.ID)
-	case p.ClientAuth == tokenvault.ClientSecretPost:
-		form.Set("client_id", call.client.ID)
-		form.Set("client_secret", call.client.Secret.Reveal())
-	default:
-		basic = true
+	basic, err := call.authenticate(call.form)
+	if err != nil {
+		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(form.Encode()))
+	target := orDefault(call.url, call.provider.OAuth2.TokenURL)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(call.form.Encode()))
 	if err != nil {
 		return nil, err
 	}
 	r.GetBody = nil
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.Header.Set("Accept", "application/json")
-	if basic { // RFC 6749 §2.3.1: both parts are form-encoded first
-		r.SetBasicAuth(url.QueryEscape(call.client.ID), url.QueryEscape(call.client.Secret.Reveal()))
-	}
+	basic(r)
 	return r, nil
 }
 
@@ -137,6 +127,9 @@ var (
 )
 
 func classOf(err error) error {
+	if field, ok := errors.AsType[*tokenvault.FieldError](err); ok {
+		return field
+	}
 	if blocked := (*netguard.BlockedError)(nil); errors.As(err, &blocked) {
 		return blocked
 	}

@@ -57,7 +57,10 @@ func redirectURI(t testing.TB, authorizationURL string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return u.Query().Get("redirect_uri")
+	if text := u.Query().Get("redirect_uri"); text != "" {
+		return text
+	}
+	return Callback // the request was pushed
 }
 
 // open sends one request. It returns where it leads, or the page it shows.

@@ -153,6 +153,12 @@ func (op *OP) Mode(t testing.TB, name string) {
 	op.control(t, http.MethodPost, "/mode", map[string]string{"name": name}, nil)
 }
 
+// JWKS sets the keys of the client vault-jwt of a provider from [Start].
+func (op *OP) JWKS(t testing.TB, jwks any) {
+	t.Helper()
+	op.control(t, http.MethodPut, "/jwks", jwks, nil)
+}
+
 // Stats returns how many requests came, by "METHOD /path".
 func (op *OP) Stats(t testing.TB) map[string]int {
 	t.Helper()
