@@ -3,6 +3,7 @@ package oauth2flow
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 
@@ -13,11 +14,7 @@ import (
 // returns the URL that refers to it: nobody in between can read or change what is
 // asked for.
 func (f *Flow) push(ctx context.Context, in tokenvault.BeginInput, parameters url.Values) (url.Values, error) {
-	form := url.Values{}
-	for name, values := range parameters {
-		form[name] = values
-	}
-	call := tokenCall{provider: in.Provider, client: in.Client, op: "push the authorization request", form: form, url: in.Provider.OAuth2.PushedAuthorizationURL}
+	call := tokenCall{provider: in.Provider, client: in.Client, op: "push the authorization request", form: maps.Clone(parameters), url: in.Provider.OAuth2.PushedAuthorizationURL}
 	res, failed := f.post(ctx, call)
 	if failed != nil {
 		return nil, failed.err
