@@ -31,6 +31,7 @@ type Store interface {
 	APIKeyStore
 	AuditStore
 	JobStore
+	NonceStore
 
 	// Ping reports whether the store can be read and written.
 	Ping(ctx context.Context) error
@@ -171,6 +172,9 @@ type AuthRequestStore interface {
 	// GetAuthRequest returns a request of exactly this owner. One whose time is
 	// over is returned as expired, also before a sweep.
 	GetAuthRequest(ctx context.Context, owner Owner, id string) (AuthRequest, error)
+	// FindAuthRequest returns a request of any owner in the tenant. It is for
+	// browsers whose user is proven only after they came back.
+	FindAuthRequest(ctx context.Context, tenant, id string) (AuthRequest, error)
 	// Settle moves a pending request to a final state with all that follows from
 	// it, exactly once. The request takes the connection's id if it ends connected,
 	// and keeps its own otherwise. Settle returns [ErrExpired] if the request's time
@@ -178,8 +182,8 @@ type AuthRequestStore interface {
 	// and stores nothing then.
 	Settle(ctx context.Context, cmd Settlement) (AuthRequest, error)
 	// ExpireAuthRequests settles up to limit requests whose time is over, each with
-	// an event of kind [EventAuthExpired], deletes attempts past theirs, and returns
-	// the requests it settled.
+	// an event of kind [EventAuthExpired], deletes attempts and nonces past theirs,
+	// and returns the requests it settled.
 	ExpireAuthRequests(ctx context.Context, limit int) ([]AuthRequest, error)
 }
 
@@ -224,6 +228,10 @@ type AttemptStore interface {
 	// time is over. The tenant is not known
 	// before: the hash of 256 random bits is the key.
 	AdvanceAttempt(ctx context.Context, stateHash string, from, to AttemptState) (Attempt, error)
+	// HandOver makes an attempt in state returned findable by another hash alone,
+	// with another private record and at most TTL from now. It returns
+	// [ErrStateInvalid] if there is no such attempt or its time is over.
+	HandOver(ctx context.Context, cmd AttemptHandOver) error
 }
 
 // A NewAttempt is the command of AttemptStore.BeginAttempt.
@@ -231,6 +239,14 @@ type NewAttempt struct {
 	Attempt Attempt // times and state are set by the store
 	TTL     time.Duration
 	Event   Event
+}
+
+// An AttemptHandOver is the command of AttemptStore.HandOver.
+type AttemptHandOver struct {
+	StateHash string
+	NewHash   string
+	Private   SealedRecord
+	TTL       time.Duration
 }
 
 // PermissionStore keeps permissions. They are granted by AuthRequestStore.Settle
@@ -336,4 +352,18 @@ type JobResult struct {
 	RetryIn time.Duration
 	Error   string // a code, never a body
 	Events  []Event
+}
+
+// NonceStore remembers what may be used once.
+type NonceStore interface {
+	// UseNonce remembers a nonce of the tenant for TTL: [ErrConflict] if it is
+	// remembered already. Of concurrent calls one wins.
+	UseNonce(ctx context.Context, cmd Nonce) error
+}
+
+// A Nonce is the command of NonceStore.UseNonce.
+type Nonce struct {
+	Tenant string
+	Hash   string // SHA-256 of what may be used once
+	TTL    time.Duration
 }

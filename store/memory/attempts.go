@@ -49,9 +49,48 @@ func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to t
 	return copyAttempt(a), nil
 }
 
-// deleteAttempts deletes the attempts whose time is over.
-func (s *Store) deleteAttempts(now time.Time) {
+// HandOver implements [tokenvault.AttemptStore].
+func (s *Store) HandOver(ctx context.Context, cmd tokenvault.AttemptHandOver) error {
+	now, unlock, err := s.lock(ctx, "hand over attempt")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a, ok := s.attempts[cmd.StateHash]
+	if !ok || a.State != tokenvault.AttemptReturned || over(a.ExpiresAt, now) {
+		return failed("hand over attempt", tokenvault.ErrStateInvalid)
+	}
+	if _, taken := s.attempts[cmd.NewHash]; taken {
+		return failed("hand over attempt", tokenvault.ErrConflict)
+	}
+	delete(s.attempts, cmd.StateHash)
+	a.StateHash, a.Private = cmd.NewHash, copyRecord(cmd.Private)
+	if end := now.Add(cmd.TTL); end.Before(a.ExpiresAt) {
+		a.ExpiresAt = end
+	}
+	s.attempts[a.StateHash] = a
+	return nil
+}
+
+// UseNonce implements [tokenvault.NonceStore].
+func (s *Store) UseNonce(ctx context.Context, cmd tokenvault.Nonce) error {
+	now, unlock, err := s.lock(ctx, "use nonce")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	key := rowID{cmd.Tenant, cmd.Hash}
+	if end, used := s.nonces[key]; used && !over(end, now) {
+		return failed("use nonce", tokenvault.ErrConflict)
+	}
+	s.nonces[key] = now.Add(cmd.TTL)
+	return nil
+}
+
+// deleteShortLived deletes the attempts and nonces whose time is over.
+func (s *Store) deleteShortLived(now time.Time) {
 	maps.DeleteFunc(s.attempts, func(_ string, a tokenvault.Attempt) bool { return over(a.ExpiresAt, now) })
+	maps.DeleteFunc(s.nonces, func(_ rowID, end time.Time) bool { return over(end, now) })
 }
 
 func copyAttempt(a tokenvault.Attempt) tokenvault.Attempt {

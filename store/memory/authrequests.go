@@ -89,6 +89,17 @@ func (s *Store) GetAuthRequest(ctx context.Context, owner tokenvault.Owner, id s
 	return copyRequest(r), nil
 }
 
+// FindAuthRequest implements [tokenvault.AuthRequestStore].
+func (s *Store) FindAuthRequest(ctx context.Context, tenant, id string) (tokenvault.AuthRequest, error) {
+	_, unlock, err := s.lock(ctx, "find auth request")
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	owner := s.requests[rowID{tenant, id}].Owner
+	unlock()
+	return s.GetAuthRequest(ctx, owner, id)
+}
+
 // Settle implements [tokenvault.AuthRequestStore].
 func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvault.AuthRequest, error) {
 	now, unlock, err := s.lock(ctx, "settle auth request")
@@ -207,6 +218,6 @@ func (s *Store) ExpireAuthRequests(ctx context.Context, limit int) ([]tokenvault
 		s.keepRequest(r)
 		due[i] = copyRequest(r)
 	}
-	s.deleteAttempts(now)
+	s.deleteShortLived(now)
 	return due, nil
 }

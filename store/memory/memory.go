@@ -41,6 +41,7 @@ type Store struct {
 	apiKeys     map[string]tokenvault.APIKey // by id
 	jobs        map[string]job               // by id
 	events      []tokenvault.Event           // in the order of writing
+	nonces      map[rowID]time.Time          // when each may be forgotten
 }
 
 var _ tokenvault.Store = (*Store)(nil)
@@ -60,6 +61,7 @@ func New(opts *Options) *Store {
 		dataKeys:    make(map[keyID]tokenvault.DataKey),
 		apiKeys:     make(map[string]tokenvault.APIKey),
 		jobs:        make(map[string]job),
+		nonces:      make(map[rowID]time.Time),
 	}
 	if opts != nil && opts.Clock != nil {
 		s.clock = opts.Clock

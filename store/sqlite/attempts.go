@@ -73,3 +73,36 @@ func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to t
 	}
 	return attempt, nil
 }
+
+const sqlHandOver = `UPDATE attempts SET state_hash = ?, key_space = ?, key_version = ?, sealed = ?, expires_at = min(expires_at, ?)
+	WHERE state_hash = ? AND state = 'returned' AND expires_at > ?`
+
+// HandOver implements [tokenvault.AttemptStore].
+func (s *Store) HandOver(ctx context.Context, cmd tokenvault.AttemptHandOver) error {
+	return s.write(ctx, "hand over attempt", func(t *tx) error {
+		args := append([]any{cmd.NewHash}, recordArgs(cmd.Private)...)
+		changed, err := t.exec(ctx, sqlHandOver, append(args, t.after(cmd.TTL), cmd.StateHash, t.now)...)
+		if err == nil && changed == 0 {
+			return tokenvault.ErrStateInvalid
+		}
+		return err
+	})
+}
+
+const (
+	// sqlUseNonce takes the place of one that may be forgotten.
+	sqlUseNonce = `INSERT INTO nonces (tenant, hash, expires_at) VALUES (?1, ?2, ?3)
+		ON CONFLICT (tenant, hash) DO UPDATE SET expires_at = excluded.expires_at WHERE expires_at <= ?4`
+	sqlExpireNonces = `DELETE FROM nonces WHERE expires_at <= ?`
+)
+
+// UseNonce implements [tokenvault.NonceStore].
+func (s *Store) UseNonce(ctx context.Context, cmd tokenvault.Nonce) error {
+	return s.write(ctx, "use nonce", func(t *tx) error {
+		changed, err := t.exec(ctx, sqlUseNonce, cmd.Tenant, cmd.Hash, t.after(cmd.TTL), t.now)
+		if err == nil && changed == 0 {
+			return tokenvault.ErrConflict
+		}
+		return err
+	})
+}

@@ -71,18 +71,27 @@ func (t *tx) insertAuthRequest(ctx context.Context, key string, cmd tokenvault.N
 		r.ConnectURL, t.now, t.after(cmd.TTL)))
 }
 
-// sqlGetAuthRequest reads a request whose time is over as expired, also if
-// nothing has settled it yet.
-const sqlGetAuthRequest = `SELECT tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
+// The queries read a request whose time is over as expired, also if nothing has
+// settled it yet.
+const (
+	sqlReadAuthRequest = `SELECT tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
 		connection_id, reason, scopes, release, run_id, thread_id, iif(over, 'expired', status), failure_code, connect_url,
 		created_at, expires_at, settled_at
 	FROM (SELECT *, status = 'pending' AND expires_at <= ` + sqlNow + ` AS over FROM auth_requests
-		WHERE tenant = ?2 AND id = ?3 AND organization_id = ?4 AND user_id = ?5)`
+		WHERE tenant = ?2 AND id = ?3`
+	sqlGetAuthRequest  = sqlReadAuthRequest + ` AND organization_id = ?4 AND user_id = ?5)`
+	sqlFindAuthRequest = sqlReadAuthRequest + `)`
+)
 
 // GetAuthRequest implements [tokenvault.AuthRequestStore].
 func (s *Store) GetAuthRequest(ctx context.Context, owner tokenvault.Owner, id string) (tokenvault.AuthRequest, error) {
 	return get(ctx, s, "get auth request", scanAuthRequest, sqlGetAuthRequest,
 		s.boundNow(), owner.Tenant, id, owner.OrganizationID, owner.UserID)
+}
+
+// FindAuthRequest implements [tokenvault.AuthRequestStore].
+func (s *Store) FindAuthRequest(ctx context.Context, tenant, id string) (tokenvault.AuthRequest, error) {
+	return get(ctx, s, "find auth request", scanAuthRequest, sqlFindAuthRequest, s.boundNow(), tenant, id)
 }
 
 // pending returns a request of exactly this owner on which may be decided now.
@@ -168,8 +177,10 @@ const sqlExpireAuthRequests = expireSet + `
 func (s *Store) ExpireAuthRequests(ctx context.Context, limit int) ([]tokenvault.AuthRequest, error) {
 	var expired []tokenvault.AuthRequest
 	err := s.write(ctx, "expire auth requests", func(t *tx) error {
-		if _, err := t.exec(ctx, sqlExpireAttempts, t.now); err != nil {
-			return err
+		for _, query := range []string{sqlExpireAttempts, sqlExpireNonces} {
+			if _, err := t.exec(ctx, query, t.now); err != nil {
+				return err
+			}
 		}
 		var err error
 		expired, err = t.expire(ctx, sqlExpireAuthRequests, t.now, max(limit, 0))

@@ -113,7 +113,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"cannot be written", "/proc/vault.db", true, []string{"/proc/vault.db", "writable", "choose another path"}},
 		{"corrupt", corrupt, false, []string{corrupt, "not a database", "restore"}},
 		{"foreign", foreign, false, []string{foreign, "another program", "choose another path"}},
-		{"newer", newer, false, []string{newer, "version 4711", "up to 1", "upgrade the binary"}},
+		{"newer", newer, false, []string{newer, "version 4711", "knows versions up to", "upgrade the binary"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before, _ := os.ReadFile(test.path)

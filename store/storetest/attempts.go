@@ -20,6 +20,10 @@ func attemptCases() []testCase {
 		{"an unknown request has no attempts", attemptOfUnknown},
 		{"a state hash is used once", attemptTwice},
 		{"several attempts of a request run side by side", attemptsSideBySide},
+		{"a returned attempt is handed over to another hash", attemptHandedOver},
+		{"only a returned attempt is handed over", attemptNotHandedOver},
+		{"a nonce is used once until its time", nonceOnce},
+		{"of concurrent uses of a nonce one wins", nonceRace},
 	}
 }
 
@@ -188,5 +192,83 @@ func attemptsSideBySide(t *testing.T, f *fixture) {
 				t.Error(err)
 			}
 		}()
+	}
+}
+
+func attemptHandedOver(t *testing.T, f *fixture) {
+	cmd := f.begin(t)
+	old := cmd.Attempt.StateHash
+	if _, err := f.AdvanceAttempt(t.Context(), old, tokenvault.AttemptBegun, tokenvault.AttemptReturned); err != nil {
+		t.Fatal(err)
+	}
+	over := tokenvault.AttemptHandOver{StateHash: old, NewHash: "handle", Private: f.sealed(), TTL: time.Minute}
+	if err := f.HandOver(t.Context(), over); err != nil {
+		t.Fatalf("HandOver: %v", err)
+	}
+	f.refusesAdvance(t, old, tokenvault.AttemptReturned, tokenvault.AttemptConsumed)
+	wantError(t, "HandOver again", f.HandOver(t.Context(), over), tokenvault.ErrStateInvalid)
+	got, err := f.AdvanceAttempt(t.Context(), "handle", tokenvault.AttemptReturned, tokenvault.AttemptConsumed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cmd.Attempt
+	want.State, want.StateHash, want.Private = tokenvault.AttemptConsumed, "handle", over.Private
+	want.CreatedAt, want.ExpiresAt = f.now(), f.now().Add(time.Minute)
+	equal(t, "AdvanceAttempt", got, want)
+	f.refusesAdvance(t, "handle", tokenvault.AttemptReturned, tokenvault.AttemptConsumed)
+}
+
+func attemptNotHandedOver(t *testing.T, f *fixture) {
+	begun, late := f.begin(t).Attempt.StateHash, f.begin(t).Attempt.StateHash
+	refuses := func(hash string) {
+		t.Helper()
+		err := f.HandOver(t.Context(), tokenvault.AttemptHandOver{StateHash: hash, NewHash: f.id("h"), Private: f.sealed(), TTL: time.Hour})
+		wantError(t, "HandOver", err, tokenvault.ErrStateInvalid)
+	}
+	refuses(begun)
+	refuses("unknown")
+	if _, err := f.AdvanceAttempt(t.Context(), late, tokenvault.AttemptBegun, tokenvault.AttemptReturned); err != nil {
+		t.Fatal(err)
+	}
+	f.advance(5 * time.Minute)
+	refuses(late)
+}
+
+func nonceOnce(t *testing.T, f *fixture) {
+	use := func(tenant, hash string) error {
+		return f.UseNonce(t.Context(), tokenvault.Nonce{Tenant: tenant, Hash: hash, TTL: time.Minute})
+	}
+	for range 2 {
+		if err := use(acme, "n"); err != nil {
+			t.Fatalf("UseNonce: %v", err)
+		}
+		wantError(t, "UseNonce again", use(acme, "n"), tokenvault.ErrConflict)
+		f.advance(time.Minute - time.Microsecond)
+		wantError(t, "UseNonce before its end", use(acme, "n"), tokenvault.ErrConflict)
+		f.advance(time.Microsecond)
+	}
+	if err := use("other", "n"); err != nil {
+		t.Errorf("UseNonce of another tenant: %v", err)
+	}
+	f.sweep(t, 10)
+	wantError(t, "UseNonce after a sweep", use("other", "n"), tokenvault.ErrConflict)
+}
+
+func nonceRace(t *testing.T, f *fixture) {
+	const callers = 16
+	won := make(chan bool, callers)
+	for range callers {
+		go func() {
+			won <- f.UseNonce(t.Context(), tokenvault.Nonce{Tenant: acme, Hash: "n", TTL: time.Minute}) == nil
+		}()
+	}
+	winners := 0
+	for range callers {
+		if <-won {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d winners, want 1", winners)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 func requestCases() []testCase {
 	return []testCase{
+		{"a request is found in its tenant without its owner", requestFound},
 		{"a request is stored whole", requestStored},
 		{"the same request is joined", requestJoined},
 		{"the order of scopes does not matter", requestScopeOrder},
@@ -205,4 +206,21 @@ func requestUnknown(t *testing.T, f *fixture) {
 	_, err := f.GetAuthRequest(t.Context(), alice(), "ar_missing")
 	wantError(t, "GetAuthRequest", err, tokenvault.ErrNotFound)
 	f.refusesSettle(t, tokenvault.ErrNotFound, f.connecting(tokenvault.AuthRequest{ID: "ar_missing", Owner: alice()}, f.fresh(alice(), "acc")))
+}
+
+func requestFound(t *testing.T, f *fixture) {
+	req := f.open(t, alice())
+	got, err := f.FindAuthRequest(t.Context(), acme, req.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "FindAuthRequest", got, req)
+	for tenant, id := range map[string]string{"other": req.ID, acme: "ar_unknown"} {
+		_, err := f.FindAuthRequest(t.Context(), tenant, id)
+		wantError(t, "FindAuthRequest", err, tokenvault.ErrNotFound)
+	}
+	f.advance(time.Hour)
+	if got, err := f.FindAuthRequest(t.Context(), acme, req.ID); err != nil || got.Status != tokenvault.AuthExpired {
+		t.Errorf("after its time: %s, %v, want expired", got.Status, err)
+	}
 }
