@@ -61,6 +61,7 @@ const (
 	ActorAgent   ActorKind = "agent"   // a program that needs credentials, bound to one owner
 	ActorBackend ActorKind = "backend" // a host's server that may name the owner it acts for
 	ActorAdmin   ActorKind = "admin"   // an operator: apps, keys and audit of a tenant
+	ActorVisitor ActorKind = "visitor" // a browser whose user the host proves after it came back: see [Options.VerifyURL]
 	ActorSystem  ActorKind = "system"  // the vault itself: sweeps and background work
 )
 

@@ -28,6 +28,11 @@ type Options struct {
 	// ReturnURLs lists where a browser may be sent after a connect. Scheme, host
 	// and path must be equal; a path on PublicURL itself is always allowed.
 	ReturnURLs []string
+	// VerifyURL is the host's page that says who is signed in, for browsers that
+	// cannot be proven at the vault: https, or http on a loopback name. It is sent
+	// there with authRequestId and handle after the provider, and its server calls
+	// [Vault.CompleteConnect] for whom it sees. Empty: there are no visitors.
+	VerifyURL string
 	// InProcess makes "token" the release that an agent asks for by default: for
 	// an embedder whose tools run in its own process.
 	InProcess bool
@@ -136,7 +141,17 @@ func (opts *Options) withDefaults() (Options, error) {
 			return o, err
 		}
 	}
+	if u, err := url.Parse(o.VerifyURL); o.VerifyURL != "" && (err != nil || u.User != nil || u.Fragment != "" || !validOrigin(u.Scheme+"://"+u.Host)) {
+		return o, invalid("verifyUrl", "must be an https URL, or http on a loopback name, without user and fragment")
+	}
 	return o, nil
+}
+
+// validOrigin reports whether text is an origin: https, or http on a loopback
+// name, and no path.
+func validOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && u.Scheme+"://"+u.Host == text && (u.Scheme == "https" || u.Scheme == "http" && isLoopbackName(u.Hostname()))
 }
 
 func checkPublicURL(text string) error {
@@ -231,8 +246,15 @@ func (v *Vault) checkActor(actor Actor) error {
 	if actor.Owner.Tenant != v.opts.Tenant {
 		return fmt.Errorf("actor of another tenant: %w", ErrUnauthenticated)
 	}
-	if actor.Kind == ActorAdmin || actor.Kind == ActorSystem {
+	switch actor.Kind {
+	case ActorAdmin, ActorSystem:
 		return nil
+	case ActorVisitor:
+		if v.opts.VerifyURL == "" {
+			return fmt.Errorf("a visitor without a host that proves users: %w", ErrUnauthenticated)
+		}
+		return nil
+	case ActorUser, ActorAgent, ActorBackend:
 	}
 	if actor.ID == "" {
 		return fmt.Errorf("actor without an id: %w", ErrUnauthenticated)

@@ -41,6 +41,9 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 		return ConnectPlan{}, err
 	}
 	plan := ConnectPlan{Request: req, Provider: p, Scopes: req.Scopes, NeedsRedirect: true}
+	if actor.Kind == ActorVisitor {
+		return v.planForVisitor(ctx, plan)
+	}
 	if req.ConnectionID != "" {
 		conn, err := v.store.GetConnection(ctx, req.Owner, req.ConnectionID)
 		if err != nil && !errors.Is(err, ErrNotFound) {
@@ -63,6 +66,18 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 		return ConnectPlan{}, err
 	}
 	plan.Scopes = requestedScopes(req, p, app.App)
+	return plan, nil
+}
+
+// planForVisitor plans a connect at the provider, whatever is asked: whose
+// accounts these are is not shown to somebody who is not proven, and consenting
+// again is the proof that remains.
+func (v *Vault) planForVisitor(ctx context.Context, plan ConnectPlan) (ConnectPlan, error) {
+	app, err := v.appOf(ctx, plan.Request.Owner, plan.Provider)
+	if err != nil {
+		return ConnectPlan{}, err
+	}
+	plan.Scopes = requestedScopes(plan.Request, plan.Provider, app.App)
 	return plan, nil
 }
 

@@ -29,6 +29,9 @@ type Return struct {
 type Finished struct {
 	Request   AuthRequest
 	ReturnURL string // where the host wants the browser; empty: the result page
+	// ProofURL is where a visitor's browser goes before anything else: the host
+	// says there whose it is. Nothing is settled yet.
+	ProofURL string
 }
 
 // FinishConnect takes the return of an attempt, exactly once, and exchanges and
@@ -40,7 +43,8 @@ type Finished struct {
 //
 // An owner who refuses at the provider settles the request as declined: that is
 // no error. Finished tells the request also beside an error, once the return is
-// known to belong to the actor.
+// known to belong to the actor. The return of a visitor is kept, sealed, for
+// [Vault.CompleteConnect]: Finished tells where the host proves the user.
 func (v *Vault) FinishConnect(ctx context.Context, actor Actor, ret Return) (Finished, error) {
 	if err := v.checkActor(actor); err != nil {
 		return Finished{}, err
@@ -48,6 +52,9 @@ func (v *Vault) FinishConnect(ctx context.Context, actor Actor, ret Return) (Fin
 	// A browser that hangs up must not cost the grant it just obtained.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTimeout+checkTimeout)
 	defer cancel()
+	if actor.Kind == ActorVisitor {
+		return v.returnForProof(ctx, actor, ret)
+	}
 	attempt, err := v.store.AdvanceAttempt(ctx, hashText(ret.State.Reveal()), AttemptBegun, AttemptConsumed)
 	if err != nil {
 		if errors.Is(err, ErrStateInvalid) {
@@ -63,21 +70,37 @@ func (v *Vault) FinishConnect(ctx context.Context, actor Actor, ret Return) (Fin
 	if err != nil {
 		return Finished{}, err
 	}
-	done := Finished{Request: req, ReturnURL: attempt.ReturnURL}
-	event := v.requestEvent(EventConnectReturned, actor, req)
-	if err := v.audit.append(ctx, event); err != nil {
-		return done, err
+	if err := v.audit.append(ctx, v.requestEvent(EventConnectReturned, actor, req)); err != nil {
+		return Finished{Request: req, ReturnURL: attempt.ReturnURL}, err
 	}
-	if ret.Error != "" {
-		done.Request, err = v.refusedByProvider(ctx, actor, req, ret.Error)
-		return done, err
-	}
-	settled, err := v.exchange(ctx, actor, req, attempt, p, app, ret)
+	private, err := v.keys.open(ctx, attemptPlace(attempt), attempt.Private, nil)
 	if err != nil {
-		return done, err
+		return Finished{Request: req, ReturnURL: attempt.ReturnURL}, err
 	}
-	done.Request = settled
-	return done, nil
+	return v.takeReturn(ctx, actor, req, takenReturn{Return: ret, attempt: attempt, provider: p, app: app, private: NewSecret(string(private))})
+}
+
+// A takenReturn is a return that belongs to whom it was asked of.
+type takenReturn struct {
+	Return
+	attempt  Attempt
+	provider Provider
+	app      SealedApp
+	private  Secret
+}
+
+// takeReturn settles the request with what came back.
+func (v *Vault) takeReturn(ctx context.Context, actor Actor, req AuthRequest, ret takenReturn) (Finished, error) {
+	done := Finished{Request: req, ReturnURL: ret.attempt.ReturnURL}
+	settle := v.exchange
+	if ret.Error != "" {
+		settle = v.refusedByProvider
+	}
+	settled, err := settle(ctx, actor, req, ret)
+	if err == nil {
+		done.Request = settled
+	}
+	return done, err
 }
 
 // checkReturn compares what came back with what was sent out. The mismatch is a
@@ -86,7 +109,7 @@ func (v *Vault) checkReturn(ctx context.Context, actor Actor, a Attempt, ret Ret
 	switch {
 	case a.Owner.Tenant != v.opts.Tenant:
 		return p, app, "tenant"
-	case !mayActFor(actor, a.Owner):
+	case actor.Kind != ActorVisitor && !mayActFor(actor, a.Owner):
 		return p, app, "user"
 	case subtle.ConstantTimeCompare([]byte(hashText(ret.Browser.Reveal())), []byte(a.BrowserHash)) != 1:
 		return p, app, "browser"
@@ -131,14 +154,14 @@ func (v *Vault) refuse(ctx context.Context, actor Actor, a Attempt, detail strin
 
 // refusedByProvider handles an error response (RFC 6749 §4.1.2.1). Only the
 // owner's own refusal ends the request; anything else may be tried again.
-func (v *Vault) refusedByProvider(ctx context.Context, actor Actor, req AuthRequest, code string) (AuthRequest, error) {
-	if code == "access_denied" {
+func (v *Vault) refusedByProvider(ctx context.Context, actor Actor, req AuthRequest, ret takenReturn) (AuthRequest, error) {
+	if ret.Error == "access_denied" {
 		return v.settle(ctx, Settlement{
 			Owner: req.Owner, AuthRequestID: req.ID, Status: AuthDeclined,
 			Events: []Event{v.requestEvent(EventAuthDeclined, actor, req)},
 		})
 	}
-	return req, &ProviderError{ProviderID: req.ProviderID, Op: "authorize", Code: knownAuthorizationError(code)}
+	return req, &ProviderError{ProviderID: req.ProviderID, Op: "authorize", Code: knownAuthorizationError(ret.Error)}
 }
 
 func knownAuthorizationError(code string) string {
@@ -151,29 +174,26 @@ func knownAuthorizationError(code string) string {
 }
 
 // exchange obtains the credential and settles the request with it.
-func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, a Attempt, p Provider, app SealedApp, ret Return) (AuthRequest, error) {
+func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, ret takenReturn) (AuthRequest, error) {
+	p := ret.provider
 	flow, ok := v.opts.Flows[p.AuthMethod].(Redirecting)
 	if !ok {
 		return AuthRequest{}, fmt.Errorf("provider %s: auth method %s is not enabled here: %w", p.ID, p.AuthMethod, ErrInvalid)
 	}
-	private, err := v.keys.open(ctx, attemptPlace(a), a.Private, nil)
-	if err != nil {
-		return AuthRequest{}, err
-	}
-	client, err := v.openClient(ctx, app)
+	client, err := v.openClient(ctx, ret.app)
 	if err != nil {
 		return AuthRequest{}, err
 	}
 	exchangeCtx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
 	completed, err := flow.Complete(exchangeCtx, CompleteInput{
-		Provider: p, Client: client, RedirectURL: v.CallbackURL(app.App),
-		Private: NewSecret(string(private)), Code: ret.Code, Iss: ret.Iss, Scopes: a.Scopes,
+		Provider: p, Client: client, RedirectURL: v.CallbackURL(ret.app.App),
+		Private: ret.private, Code: ret.Code, Iss: ret.Iss, Scopes: ret.attempt.Scopes,
 	})
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("finish connect: %w", err)
 	}
-	settled, err := v.keep(ctx, actor, req, p, app.App, completed)
+	settled, err := v.keep(ctx, actor, req, p, ret.app.App, completed)
 	if err != nil {
 		v.discard(ctx, p, client, completed)
 	}
@@ -192,7 +212,11 @@ func (v *Vault) keep(ctx context.Context, actor Actor, req AuthRequest, p Provid
 		if !errors.Is(err, ErrConflict) {
 			return settled, err
 		}
-		if _, err := v.pendingOf(ctx, actor, req.ID); err != nil {
+		now, err := v.store.GetAuthRequest(ctx, req.Owner, req.ID)
+		if err == nil {
+			err = pendingNow(now)
+		}
+		if err != nil {
 			return AuthRequest{}, err
 		}
 	}

@@ -84,10 +84,14 @@ func (v *Vault) RequestConnect(ctx context.Context, actor Actor, in ConnectReque
 }
 
 // AuthRequest returns a request that the actor may see: its owner, or the agent
-// that it was opened for. Everybody else gets [ErrNotFound].
+// that it was opened for, or a visitor with its link. Everybody else gets
+// [ErrNotFound].
 func (v *Vault) AuthRequest(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
 	if err := v.checkActor(actor); err != nil {
 		return AuthRequest{}, err
+	}
+	if actor.Kind == ActorVisitor {
+		return v.store.FindAuthRequest(ctx, v.opts.Tenant, id)
 	}
 	req, err := v.store.GetAuthRequest(ctx, actor.Owner, id)
 	if org, ok := actor.Owner.Organization(); errors.Is(err, ErrNotFound) && ok && actor.OrgAdmin {
@@ -131,28 +135,42 @@ func (v *Vault) Wait(ctx context.Context, actor Actor, id string) (AuthRequest, 
 	}
 }
 
-// pendingOf returns a request on which the user may decide now.
+// pendingOf returns a request that the person at the browser may fulfil now.
 func (v *Vault) pendingOf(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
 	req, err := v.AuthRequest(ctx, actor, id)
 	if err != nil {
 		return AuthRequest{}, err
 	}
-	if actor.Kind != ActorUser {
+	if actor.Kind != ActorUser && actor.Kind != ActorVisitor {
 		return AuthRequest{}, fmt.Errorf("only a user decides on an auth request: %w", ErrDenied)
 	}
+	return req, pendingNow(req)
+}
+
+func pendingNow(req AuthRequest) error {
 	switch req.Status {
 	case AuthPending:
-		return req, nil
+		return nil
 	case AuthExpired:
-		return AuthRequest{}, fmt.Errorf("auth request: %w", ErrExpired)
+		return fmt.Errorf("auth request: %w", ErrExpired)
 	case AuthConnected, AuthDeclined, AuthFailed:
 	}
-	return AuthRequest{}, fmt.Errorf("auth request is %s: %w", req.Status, ErrConflict)
+	return fmt.Errorf("auth request is %s: %w", req.Status, ErrConflict)
+}
+
+// decidedBy returns a pending request on which the actor, whose user is proven,
+// decides now.
+func (v *Vault) decidedBy(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
+	req, err := v.pendingOf(ctx, actor, id)
+	if err == nil && actor.Kind != ActorUser {
+		err = fmt.Errorf("only a user decides on an auth request: %w", ErrDenied)
+	}
+	return req, err
 }
 
 // Decline settles a pending request as declined.
 func (v *Vault) Decline(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
-	req, err := v.pendingOf(ctx, actor, id)
+	req, err := v.decidedBy(ctx, actor, id)
 	if err != nil {
 		return AuthRequest{}, err
 	}
@@ -166,7 +184,7 @@ func (v *Vault) Decline(ctx context.Context, actor Actor, id string) (AuthReques
 // permitting its agent to use connectionID; empty means the request's own. No
 // browser is sent anywhere.
 func (v *Vault) Permit(ctx context.Context, actor Actor, id, connectionID string) (AuthRequest, error) {
-	req, err := v.pendingOf(ctx, actor, id)
+	req, err := v.decidedBy(ctx, actor, id)
 	if err != nil {
 		return AuthRequest{}, err
 	}

@@ -84,7 +84,7 @@ func problemOf(err error) problem {
 // fail answers with the problem of err, and logs what the caller is not told.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && errors.Is(err, r.Context().Err()) {
-		return // nobody listens
+		err = tokenvault.ErrClosed // the caller is gone, or the server is going
 	}
 	p := problemOf(err)
 	switch {

@@ -4,11 +4,7 @@
 package server
 
 import (
-	"fmt"
-	"net"
-	"net/url"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -57,39 +53,4 @@ func (c Config) KeyPath() string {
 		return c.KeyFile
 	}
 	return filepath.Join(c.DataDir, "root-key.json")
-}
-
-// Validate reports what is missing or contradictory, naming the key.
-func (c Config) Validate() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: must be host:port, such as 127.0.0.1:8420")
-	}
-	if c.PublicURL == "" && !isLoopback(host) {
-		return fmt.Errorf("public-url: must be set when the server listens on other than a loopback address")
-	}
-	if c.Mode == "local" && !isLoopback(host) {
-		return fmt.Errorf("mode: local serves one user on this machine: listen on a loopback address, or use mode session")
-	}
-	if c.Mode == "session" && (c.SessionURL == "" || len(c.SessionCookies) == 0) {
-		return fmt.Errorf("session-url, session-cookies: must be set in mode session")
-	}
-	for _, pair := range c.AllowHosts {
-		if _, _, err := net.SplitHostPort(pair); err != nil {
-			return fmt.Errorf("allow-hosts: each must be host:port")
-		}
-	}
-	for key, list := range map[string][]string{"trusted-origins": c.TrustedOrigins, "opener-origins": c.OpenerOrigins} {
-		for _, origin := range list {
-			if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-				return fmt.Errorf("%s: each must be an origin such as https://app.example.com", key)
-			}
-		}
-	}
-	return nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"github.com/ai-token-vault/tokenvault/catalog"
 	"github.com/ai-token-vault/tokenvault/flow/oauth2flow"
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
+	"github.com/ai-token-vault/tokenvault/spool"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
 
@@ -33,9 +33,16 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Opened{}
-	if o.CreatedDir, err = makeDataDir(cfg.DataDir); err != nil {
+	exists, err := CheckStorage(cfg)
+	if err != nil {
 		return nil, err
+	}
+	o := &Opened{}
+	if !exists {
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return nil, cannotCreate(cfg.DataDir, err)
+		}
+		o.CreatedDir = cfg.DataDir
 	}
 	store, err := sqlite.Open(ctx, cfg.DatabasePath(), &sqlite.Options{Logger: log})
 	if err != nil {
@@ -64,7 +71,12 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 	if cfg.Audit == "async" {
 		audit = tokenvault.AuditAsync
 	}
+	kept, err := spool.Open(filepath.Join(cfg.DataDir, "spool"))
+	if err != nil {
+		return err
+	}
 	o.Vault, err = tokenvault.New(o.store, sealer, cat, &tokenvault.Options{
+		Spool:  kept,
 		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount,
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),
@@ -83,32 +95,4 @@ func (o *Opened) Admin() tokenvault.Actor {
 // Close drains the vault and closes the store.
 func (o *Opened) Close(ctx context.Context) error {
 	return errors.Join(o.Vault.Close(ctx), o.store.Close())
-}
-
-// makeDataDir creates the directory for its owner alone and returns its path if
-// it did not exist.
-func makeDataDir(dir string) (created string, err error) {
-	info, err := os.Stat(dir)
-	switch {
-	case err == nil && !info.IsDir():
-		return "", fmt.Errorf("data-dir: %s is a file: name a directory", dir)
-	case err == nil && info.Mode().Perm()&0o077 != 0:
-		return "", fmt.Errorf("data-dir: %s can be entered by others: run 'chmod 700 %s'", dir, dir)
-	case err == nil:
-		return "", checkWritable(dir)
-	case !errors.Is(err, os.ErrNotExist):
-		return "", fmt.Errorf("data-dir: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("data-dir: cannot create %s: %w: name a directory that can be written with --data-dir", dir, errors.Unwrap(err))
-	}
-	return dir, nil
-}
-
-func checkWritable(dir string) error {
-	probe, err := os.CreateTemp(dir, ".write-*")
-	if err != nil {
-		return fmt.Errorf("data-dir: %s cannot be written (%w): make it writable, or name another with --data-dir", dir, errors.Unwrap(err))
-	}
-	return errors.Join(probe.Close(), os.Remove(filepath.Clean(probe.Name())))
 }

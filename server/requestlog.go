@@ -24,13 +24,20 @@ func logRequests(next http.Handler, log *slog.Logger) http.Handler {
 
 type statusRecorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	written bool
 }
 
 // WriteHeader remembers the status.
 func (s *statusRecorder) WriteHeader(status int) {
-	s.status = status
+	s.status, s.written = status, true
 	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write remembers that there is an answer.
+func (s *statusRecorder) Write(text []byte) (int, error) {
+	s.written = true
+	return s.ResponseWriter.Write(text)
 }
 
 // Unwrap lets http.ResponseController flush server-sent events.

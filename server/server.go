@@ -45,7 +45,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %s cannot be bound: is another server running there? %w", cfg.Listen, err)
+		return nil, fmt.Errorf("listen: %s cannot be bound (%w): stop the server that runs there, or name another address with --listen", cfg.Listen, bindReason(err))
 	}
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://" + listener.Addr().String()
@@ -58,6 +58,14 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 		return nil, errors.Join(err, listener.Close(), s.Opened.Close(ctx))
 	}
 	return s, nil
+}
+
+// bindReason is the system's error without the operation and the address.
+func bindReason(err error) error {
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		return failed.Err
+	}
+	return err
 }
 
 func (s *Server) build() error {
@@ -107,11 +115,11 @@ func (s *Server) SignInLink() (string, error) {
 // Run serves until ctx ends, then drains: waiting calls are answered, refreshes
 // under way are finished, and the audit log is flushed.
 func (s *Server) Run(ctx context.Context) error {
-	waits, endWaits := context.WithCancel(context.WithoutCancel(ctx))
-	defer endWaits()
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
 	srv := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		BaseContext: func(net.Listener) context.Context { return waits },
+		Handler: endWaits(ctx, s.handler), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		BaseContext: func(net.Listener) context.Context { return requests },
 		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -126,7 +134,6 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-served:
 	case <-ctx.Done():
 		s.log.Info("draining")
-		endWaits()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
 		err = srv.Shutdown(stop)

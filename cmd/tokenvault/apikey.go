@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -26,6 +27,9 @@ type apiKeyCreateCmd struct {
 
 // Run prints the key alone on standard output, so that it can be piped.
 func (cmd apiKeyCreateCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
+	if cmd.Kind == "agent" && cmd.User == "" && cmd.Organization == "" {
+		return errors.New("--user: an agent key acts for one owner: name the user (--user local in mode local) or the --organization")
+	}
 	return withVault(ctx, cfg, std, func(o *server.Opened) error {
 		key, text, err := o.Vault.CreateAPIKey(ctx, o.Admin(), tokenvault.APIKeyInput{
 			Name: cmd.Name, Kind: tokenvault.ActorKind(cmd.Kind), TTL: cmd.TTL,
@@ -83,10 +87,14 @@ type apiKeyRevokeCmd struct {
 // Run revokes the key.
 func (cmd apiKeyRevokeCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	return withVault(ctx, cfg, std, func(o *server.Opened) error {
-		if err := o.Vault.RevokeAPIKey(ctx, o.Admin(), cmd.ID); err != nil {
-			return fmt.Errorf("%w: see 'tokenvault apikey list'", err)
+		err := o.Vault.RevokeAPIKey(ctx, o.Admin(), cmd.ID)
+		if errors.Is(err, tokenvault.ErrNotFound) {
+			return fmt.Errorf("no key in force has the id %q: see 'tokenvault apikey list'", cmd.ID)
 		}
-		_, err := fmt.Fprintln(std.out, "Revoked")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(std.out, "Revoked")
 		return err
 	})
 }

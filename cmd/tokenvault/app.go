@@ -31,7 +31,7 @@ type appSetCmd struct {
 
 // Run stores the app and says which redirect URL to register.
 func (cmd appSetCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
-	secret, err := readSecret(cmd.SecretFile, "TOKENVAULT_CLIENT_SECRET", std.in)
+	secret, err := readSecret("secret-file", cmd.SecretFile, "TOKENVAULT_CLIENT_SECRET", std.in)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (cmd appSetCmd) Run(ctx context.Context, cfg server.Config, std streams) er
 			Scopes: cmd.Scopes, LegacyCallback: cmd.LegacyCallback,
 		})
 		if errors.Is(err, tokenvault.ErrNotFound) {
-			return fmt.Errorf("%w: see 'tokenvault provider list'", err)
+			return unknownProvider(cmd.Provider)
 		}
 		if err != nil {
 			return err
@@ -80,10 +80,14 @@ type appDeleteCmd struct {
 // Run deletes the app.
 func (cmd appDeleteCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	return withVault(ctx, cfg, std, func(o *server.Opened) error {
-		if err := o.Vault.DeleteApp(ctx, o.Admin(), cmd.Organization, cmd.Provider); err != nil {
-			return fmt.Errorf("app of %s: %w", cmd.Provider, err)
+		err := o.Vault.DeleteApp(ctx, o.Admin(), cmd.Organization, cmd.Provider)
+		if errors.Is(err, tokenvault.ErrNotFound) {
+			return fmt.Errorf("no app is registered for %q: see 'tokenvault app list'", cmd.Provider)
 		}
-		_, err := fmt.Fprintln(std.out, "Deleted")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(std.out, "Deleted")
 		return err
 	})
 }
@@ -91,6 +95,9 @@ func (cmd appDeleteCmd) Run(ctx context.Context, cfg server.Config, std streams)
 // withVault opens the configured store for one command. The server may run
 // beside it.
 func withVault(ctx context.Context, cfg server.Config, std streams, do func(*server.Opened) error) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://" + cfg.Listen
 	}
@@ -101,8 +108,13 @@ func withVault(ctx context.Context, cfg server.Config, std streams, do func(*ser
 	return errors.Join(do(o), o.Close(context.WithoutCancel(ctx)))
 }
 
-// readSecret reads a secret from a file, standard input, or the environment.
-func readSecret(file, env string, stdin io.Reader) (tokenvault.Secret, error) {
+func unknownProvider(id string) error {
+	return fmt.Errorf("unknown provider %q: see 'tokenvault provider list'", id)
+}
+
+// readSecret reads a secret from the file that a flag names, standard input, or
+// the environment.
+func readSecret(flag, file, env string, stdin io.Reader) (tokenvault.Secret, error) {
 	switch file {
 	case "":
 		return tokenvault.NewSecret(os.Getenv(env)), nil
@@ -115,7 +127,7 @@ func readSecret(file, env string, stdin io.Reader) (tokenvault.Secret, error) {
 	}
 	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 	if err != nil {
-		return tokenvault.Secret{}, err
+		return tokenvault.Secret{}, cannotRead(flag, err)
 	}
 	return tokenvault.NewSecret(strings.TrimSpace(string(text))), nil
 }

@@ -11,15 +11,24 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/catalog"
 	"github.com/ai-token-vault/tokenvault/server"
+	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
 
 type checkCmd struct{}
 
-// A failedChecks says how many checks failed. Each was printed where it failed.
-type failedChecks struct{ count int }
+// A checksError says how many checks failed. Each was printed where it failed.
+type checksError struct{ count int }
 
 // Error tells the number.
-func (f *failedChecks) Error() string { return fmt.Sprintf("%d problems", f.count) }
+func (f *checksError) Error() string { return counted(f.count, "problem") }
+
+// counted returns a number with its noun.
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
 
 // Help says what is checked.
 func (checkCmd) Help() string {
@@ -35,17 +44,18 @@ func (checkCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	r.line("settings", cfg.Validate(), "valid")
 	cat, err := catalog.Load(cfg.ProviderFiles...)
 	r.line("providers", err, fmt.Sprintf("%d defined", count(cat)))
-	_, err = os.Stat(cfg.DataDir)
+	exists, err := server.CheckStorage(cfg)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		r.note("data", fmt.Sprintf("%s does not exist yet: 'tokenvault serve' creates it with a database and a root key", cfg.DataDir))
+	case r.failed():
 	case err != nil:
 		r.line("data", err, "")
-	case !r.failed():
+	case !exists:
+		r.note("data", fmt.Sprintf("%s does not exist yet: 'tokenvault serve' creates it with a database and a root key", cfg.DataDir))
+	default:
 		r.data(ctx, cfg, std)
 	}
 	if r.failures > 0 {
-		return &failedChecks{r.failures}
+		return &checksError{r.failures}
 	}
 	_, err = fmt.Fprintln(std.out, "The server can start: run 'tokenvault serve'")
 	return err
@@ -71,10 +81,18 @@ func printSettings(w io.Writer, cfg server.Config) {
 		public = "http://" + cfg.Listen
 	}
 	for _, s := range [][2]string{
-		{"data-dir", cfg.DataDir}, {"root key", root}, {"tenant", cfg.Tenant}, {"audit", cfg.Audit},
-		{"listen", cfg.Listen}, {"public-url", public}, {"mount", cfg.Mount}, {"mode", cfg.Mode},
-		{"provider-files", strings.Join(cfg.ProviderFiles, ", ")}, {"allow-hosts", strings.Join(cfg.AllowHosts, ", ")},
-		{"return-urls", strings.Join(cfg.ReturnURLs, ", ")}, {"trusted-origins", strings.Join(cfg.TrustedOrigins, ", ")},
+		{"data-dir", cfg.DataDir},
+		{"root key", root},
+		{"tenant", cfg.Tenant},
+		{"audit", cfg.Audit},
+		{"listen", cfg.Listen},
+		{"public-url", public},
+		{"mount", cfg.Mount},
+		{"mode", cfg.Mode},
+		{"provider-files", strings.Join(cfg.ProviderFiles, ", ")},
+		{"allow-hosts", strings.Join(cfg.AllowHosts, ", ")},
+		{"return-urls", strings.Join(cfg.ReturnURLs, ", ")},
+		{"trusted-origins", strings.Join(cfg.TrustedOrigins, ", ")},
 	} {
 		if s[1] == "" {
 			s[1] = "(none)"
@@ -109,7 +127,16 @@ func (r *report) data(ctx context.Context, cfg server.Config, std streams) {
 		r.note("data", fmt.Sprintf("%s has no database yet: 'tokenvault serve' creates it", cfg.DataDir))
 		return
 	}
-	err := withVault(ctx, cfg, std, func(o *server.Opened) error {
+	missing, err := keyMissing(ctx, cfg)
+	switch {
+	case err != nil:
+		r.line("data", err, "")
+		return
+	case missing:
+		r.note("data", fmt.Sprintf("%s does not exist yet: 'tokenvault serve' creates it", cfg.KeyPath()))
+		return
+	}
+	err = withVault(ctx, cfg, std, func(o *server.Opened) error {
 		if err := o.Vault.Ping(ctx); err != nil {
 			return err
 		}
@@ -125,4 +152,21 @@ func (r *report) data(ctx context.Context, cfg server.Config, std streams) {
 		return nil
 	})
 	r.line("data", err, "database and root key fit together")
+}
+
+// keyMissing reports whether the server would create a root key: there is none,
+// and nothing in the database needs one.
+func keyMissing(ctx context.Context, cfg server.Config) (missing bool, err error) {
+	if _, err := os.Lstat(cfg.KeyPath()); err == nil || !cfg.RootKey.IsZero() {
+		return false, nil
+	}
+	store, err := sqlite.Open(ctx, cfg.DatabasePath(), nil)
+	if err != nil {
+		return false, err
+	}
+	_, err = store.AnyDataKey(ctx)
+	if missing = errors.Is(err, tokenvault.ErrNotFound); missing {
+		err = nil
+	}
+	return missing, errors.Join(err, store.Close())
 }

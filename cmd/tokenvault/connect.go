@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -21,7 +22,7 @@ type connectCmd struct {
 // Run asks, prints the link if somebody has to act, and waits. The credential
 // itself is not printed.
 func (cmd connectCmd) Run(ctx context.Context, _ server.Config, std streams) error {
-	key, err := readSecret(cmd.KeyFile, "TOKENVAULT_API_KEY", std.in)
+	key, err := readSecret("api-key-file", cmd.KeyFile, "TOKENVAULT_API_KEY", std.in)
 	if err != nil {
 		return err
 	}
@@ -37,9 +38,33 @@ func (cmd connectCmd) Run(ctx context.Context, _ server.Config, std streams) err
 		_, _ = fmt.Fprintf(std.out, "%s: open %s\nWaiting …\n", r.Message(), r.ConnectURL)
 	})
 	if err != nil {
-		return err
+		return cmd.explain(ctx, err)
 	}
 	_, err = fmt.Fprintf(std.out, "%s is connected%s\n", cmd.Provider, scopesText(cmd.Scopes))
+	return err
+}
+
+// explain says what to do about the server's refusal.
+func (cmd connectCmd) explain(ctx context.Context, err error) error {
+	refused, _ := errors.AsType[*client.Error](err)
+	settled, _ := errors.AsType[*tokenvault.AuthRequiredError](err)
+	_, unreachable := errors.AsType[*url.Error](err)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: stopped waiting; the link stays valid: run the command again to wait on", cmd.Provider)
+	case settled != nil:
+		return fmt.Errorf("%s: the request ended as %s: run the command again for a new link", cmd.Provider, settled.Request.Status)
+	case errors.Is(err, tokenvault.ErrUnauthenticated):
+		return fmt.Errorf("the server at %s refuses the API key: it is wrong, expired or revoked: see 'tokenvault apikey list', or create one with 'tokenvault apikey create'", cmd.Server)
+	case errors.Is(err, tokenvault.ErrNotFound):
+		return unknownProvider(cmd.Provider)
+	case refused != nil && refused.Code == "no_app":
+		return fmt.Errorf("no app is registered for %q: register one with 'tokenvault app set %s --client-id …'", cmd.Provider, cmd.Provider)
+	case refused != nil:
+		return fmt.Errorf("the server at %s refuses: %s", cmd.Server, refused.Detail)
+	case unreachable:
+		return fmt.Errorf("no server can be reached at %s: start one with 'tokenvault serve', or name another with --server", cmd.Server)
+	}
 	return err
 }
 

@@ -4,8 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -26,7 +24,7 @@ Start with 'tokenvault serve'. Every flag below is also a key of the
 configuration file (--config) and an environment variable TOKENVAULT_….`
 
 type cli struct {
-	ConfigFile    kong.ConfigFlag `name:"config" short:"c" help:"YAML file of settings; keys are the flags' names." env:"TOKENVAULT_CONFIG" group:"Storage"`
+	ConfigFile    kong.ConfigFlag `name:"config" short:"c" help:"YAML file of settings; keys are the flags' names." placeholder:"FILE" env:"TOKENVAULT_CONFIG" group:"Storage"`
 	server.Config `embed:""`
 
 	Serve    serveCmd    `cmd:"" help:"Run the server."`
@@ -72,20 +70,11 @@ func run(ctx context.Context, args []string, std streams) (status int) {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return fail(std.err, err)
+		return fail(std.err, explainUsage(err))
 	}
 	c.RootKey = tokenvault.NewSecret(os.Getenv("TOKENVAULT_ROOT_KEY"))
 	if err := parsed.Run(c.Config); err != nil {
 		return fail(std.err, err)
 	}
 	return 0
-}
-
-func fail(w io.Writer, err error) int {
-	if hint := (*failedChecks)(nil); errors.As(err, &hint) {
-		_, _ = fmt.Fprintln(w, hint.Error())
-		return 1
-	}
-	_, _ = fmt.Fprintln(w, "tokenvault: error:", err)
-	return 1
 }

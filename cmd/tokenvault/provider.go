@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"text/tabwriter"
@@ -44,8 +45,11 @@ func (cmd providerShowCmd) Run(cfg server.Config, std streams) error {
 		return err
 	}
 	p, err := cat.Provider(cmd.ID)
+	if errors.Is(err, tokenvault.ErrNotFound) {
+		return unknownProvider(cmd.ID)
+	}
 	if err != nil {
-		return fmt.Errorf("%w: see 'tokenvault provider list'", err)
+		return err
 	}
 	enc := json.NewEncoder(std.out)
 	enc.SetIndent("", "  ")
@@ -61,7 +65,7 @@ type providerLintCmd struct {
 // Run prints each problem on a line of its own.
 func (cmd providerLintCmd) Run(cfg server.Config, std streams) error {
 	if len(cmd.Files) == 0 && !cmd.All {
-		return fmt.Errorf("name provider files, or use --all")
+		return errors.New("name provider files, or use --all")
 	}
 	found, checked := 0, 0
 	lint := func(p tokenvault.Provider) {
@@ -74,7 +78,7 @@ func (cmd providerLintCmd) Run(cfg server.Config, std streams) error {
 	for _, file := range cmd.Files {
 		text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
 		if err != nil {
-			return err
+			return fmt.Errorf("%s cannot be read (%w): name a provider file", file, errors.Unwrap(err))
 		}
 		p, err := catalog.Parse(file, text)
 		if err != nil {
@@ -91,9 +95,9 @@ func (cmd providerLintCmd) Run(cfg server.Config, std streams) error {
 			lint(p)
 		}
 	}
-	_, _ = fmt.Fprintf(std.out, "%d providers checked, %d problems\n", checked, found)
+	_, _ = fmt.Fprintf(std.out, "%s checked, %s\n", counted(checked, "provider"), counted(found, "problem"))
 	if found > 0 {
-		return &failedChecks{found}
+		return &checksError{found}
 	}
 	return nil
 }
