@@ -214,7 +214,9 @@ class World {
   async traces() {
     const traces = { 'the log': await readFile(this.logFile), 'the pages': Buffer.from(this.shown.join('\n')) };
     const data = this.env.TOKENVAULT_DATA_DIR;
-    for (const name of await readdir(data)) traces[name] = await readFile(path.join(data, name));
+    for (const entry of await readdir(data, { recursive: true, withFileTypes: true })) {
+      if (entry.isFile()) traces[entry.name] = await readFile(path.join(entry.parentPath, entry.name));
+    }
     const auditor = await run(binary, ['apikey', 'create', 'auditor', '--kind', 'admin'], { env: this.env });
     this.keys.set('auditor', auditor);
     traces['the audit'] = Buffer.from(JSON.stringify((await this.call('auditor', 'GET', '/v1/audit?limit=1000')).body));
