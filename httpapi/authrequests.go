@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -124,4 +125,32 @@ func declineAuthRequest(ctx context.Context, v *tokenvault.Vault, actor tokenvau
 		req, err = v.AuthRequest(ctx, actor, in.ID)
 	}
 	return req.Payload(), err
+}
+
+type completeInput struct {
+	ownerBody
+	ID     string            `json:"-" path:"id"`
+	Handle tokenvault.Secret `json:"handle" jsonschema:"as it arrived at the verify URL"`
+}
+
+type completeOutput struct {
+	AuthRequest authRequestOutput `json:"authRequest"`
+	NextURL     string            `json:"nextUrl" jsonschema:"where to send the browser"`
+}
+
+func completeConnect(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in completeInput) (completeOutput, error) {
+	done, err := v.CompleteConnect(ctx, actor, in.ID, in.Handle)
+	if err != nil {
+		return completeOutput{}, err
+	}
+	return completeOutput{done.Request.Payload(), nextURL(v, done)}, nil
+}
+
+// nextURL is where a browser goes after a connect: back to the host, or to the
+// page of the request.
+func nextURL(v *tokenvault.Vault, done tokenvault.Finished) string {
+	if done.ReturnURL != "" {
+		return withStatus(v.PublicURL(), done)
+	}
+	return v.PublicURL() + "/connect/" + url.PathEscape(done.Request.ID)
 }

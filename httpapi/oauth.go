@@ -98,10 +98,10 @@ func (a *api) leadTo(w http.ResponseWriter, r *http.Request, done tokenvault.Fin
 	known := done.Request.ID != ""
 	target := a.vault.PublicURL() + "/connect/"
 	switch {
-	case err == nil && done.ReturnURL != "":
-		target = withStatus(a.vault.PublicURL(), done)
+	case err == nil && done.ProofURL != "":
+		target = done.ProofURL
 	case err == nil:
-		target += url.PathEscape(done.Request.ID)
+		target = nextURL(a.vault, done)
 	case known:
 		target += url.PathEscape(done.Request.ID) + "?error=" + pageCode(err)
 	default:

@@ -116,7 +116,7 @@ type rig struct {
 	flow        *scriptedFlow
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, change ...func(*tokenvault.Options)) *rig {
 	t.Helper()
 	r := &rig{store: &watched{Store: memory.New(nil)}, flow: &scriptedFlow{}}
 	oauth := func(name string) tokenvault.Provider {
@@ -131,10 +131,14 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Vault, err = tokenvault.New(r.store, rootKey(t), cat, &tokenvault.Options{
+	vaultOpts := &tokenvault.Options{
 		PublicURL: origin, ReturnURLs: []string{"https://app.example/done"},
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow},
-	})
+	}
+	for _, f := range change {
+		f(vaultOpts)
+	}
+	r.Vault, err = tokenvault.New(r.store, rootKey(t), cat, vaultOpts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,8 @@ func v1Routes() []route {
 		handle("POST /v1/credentials/{providerId}/resolve", "Get access, or 428 with the auth request that the owner has to settle first", resolve),
 		raw[authRequestInput, authRequestOutput]("GET /v1/auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest),
 
+		handle("POST /v1/auth-requests/{id}/complete", "End a connect for the user in whose browser the handle arrived (back ends, mode verifier)", completeConnect),
+
 		handle("GET /v1/connections", "List the owner's connections", listConnections),
 		handle("DELETE /v1/connections/{id}", "Revoke a connection (back ends)", deleteConnection),
 		handle("GET /v1/permissions", "List what the owner permitted to agents", listPermissions),

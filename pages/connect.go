@@ -45,6 +45,9 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 		return &tokenvault.FieldError{Field: fieldReturnTo, Reason: "is too long"}
 	}
 	view := askView(plan, returnTo)
+	if actor.Kind == tokenvault.ActorVisitor { // who cannot be proven decides nothing here
+		view.DeclineAction, view.DeclineMeaning = "", textVisitor
+	}
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
 	}
@@ -55,7 +58,7 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 // showResult shows how a request ended. The owner may see which account it was.
 func (h *handler) showResult(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest) error {
 	var account string
-	if req.Status == tokenvault.AuthConnected {
+	if req.Status == tokenvault.AuthConnected && actor.Kind == tokenvault.ActorUser {
 		var err error
 		if account, err = h.accountLabel(r, actor, req.ConnectionID); err != nil {
 			return err

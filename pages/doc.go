@@ -19,7 +19,9 @@
 // above; a code in its error parameter picks one of the fixed texts of this
 // package.
 //
-// Who opens a page must be signed in, and the request must be theirs: a request
+// A visitor ([tokenvault.ActorVisitor]) sees what is asked, nothing personal, and
+// can go on to the provider; the host proves who it was afterwards. Everybody else
+// must be signed in, and the request must be theirs: a request
 // of somebody else looks exactly like one that does not exist. A person who is
 // not signed in is sent to sign in ([tokenvault.Challenger]) or told where to.
 //

@@ -84,7 +84,7 @@ func (h *handler) user(next page) http.Handler {
 			return
 		}
 		actor, err := h.auth.Authenticate(r)
-		if err == nil && actor.Kind != tokenvault.ActorUser {
+		if err == nil && actor.Kind != tokenvault.ActorUser && actor.Kind != tokenvault.ActorVisitor {
 			err = tokenvault.ErrUnauthenticated // programs have no business here
 		}
 		if err == nil {

@@ -442,3 +442,35 @@ func TestRevokedSince(t *testing.T) {
 		t.Errorf("shows an account that is gone:\n%s", page)
 	}
 }
+
+// A visitor sees what is asked and can go to the provider; nothing personal is
+// shown, and nothing is decided.
+func TestAVisitorGoesOnAndDecidesNothing(t *testing.T) {
+	r := newRig(t, headerAuth{}, nil)
+	r.connectOwn(t, "1", "octocat")
+	req := r.ask(t, alice, "helper", tokenvault.ReleaseToken) // permission_required
+	shown := body(t, r.get("/connect/"+req.ID, as("guest")))
+	for _, text := range []string{"octocat", "/decline", "/permit"} {
+		if strings.Contains(shown, text) {
+			t.Errorf("a visitor is shown %s", text)
+		}
+	}
+	if !strings.Contains(shown, "/confirm") || !strings.Contains(shown, "helper") {
+		t.Errorf("page:\n%s", shown)
+	}
+	for _, action := range []string{"/decline", "/permit"} {
+		if resp := r.post("/connect/"+req.ID+action, nil, as("guest")); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: status %d", action, resp.StatusCode)
+		}
+	}
+	if resp := r.post("/connect/"+req.ID+"/confirm", nil, as("guest")); resp.StatusCode != http.StatusOK || len(resp.Cookies()) != 1 {
+		t.Errorf("confirm: status %d", resp.StatusCode)
+	}
+	settled, err := r.Permit(t.Context(), users["alice"], req.ID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result := body(t, r.get("/connect/"+settled.ID, as("guest"))); strings.Contains(result, "octocat") {
+		t.Error("a visitor is shown the account")
+	}
+}

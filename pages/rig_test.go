@@ -27,6 +27,7 @@ var (
 	users    = map[string]tokenvault.Actor{
 		"alice": {Kind: tokenvault.ActorUser, ID: "alice", Owner: alice, OrgAdmin: true},
 		"eve":   {Kind: tokenvault.ActorUser, ID: "eve", Owner: tokenvault.Owner{Tenant: "default", UserID: "eve"}},
+		"guest": {Kind: tokenvault.ActorVisitor, ID: "visitor", Owner: tokenvault.Owner{Tenant: "default"}},
 		"agent": {Kind: tokenvault.ActorAgent, ID: "helper", Owner: alice},
 	}
 )
@@ -149,7 +150,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, opts *pages.Options) *r
 		t.Fatal(err)
 	}
 	r.Vault, err = tokenvault.New(r.store, key, cat, &tokenvault.Options{
-		PublicURL: origin, ReturnURLs: []string{"https://app.example/done"},
+		PublicURL: origin, ReturnURLs: []string{"https://app.example/done"}, VerifyURL: "https://app.example/verify",
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow},
 	})
 	if err != nil {

@@ -22,6 +22,8 @@ const (
 	textDecline    = "Decline"
 	textNothingYet = "Nothing has been stored. If you did not mean to do this, close this window."
 
+	textVisitor = "If you did not expect this, close this window. Nothing changes then."
+
 	textAs      = "Connected as"
 	textLeaving = "You are leaving this page for"
 )

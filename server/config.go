@@ -23,10 +23,11 @@ type Config struct {
 	PublicURL string `help:"Origin at which browsers reach the vault, such as https://vault.example.com. Default: http at the listen address, if that is loopback." env:"TOKENVAULT_PUBLIC_URL" group:"HTTP"`
 	Mount     string `help:"Path of the browser-facing API." default:"/api/token-vault" env:"TOKENVAULT_MOUNT" group:"HTTP"`
 
-	Mode             string   `help:"How users are proven: local (one user on this machine) or session (the host application's session on the same site)." enum:"local,session" default:"local" env:"TOKENVAULT_MODE" group:"Users"`
+	Mode             string   `help:"How users are proven: local (one user on this machine), session (the host application's session on the same site) or verifier (the host says who it was, server to server, before anything is exchanged)." enum:"local,session,verifier" default:"local" env:"TOKENVAULT_MODE" group:"Users"`
 	SessionURL       string   `help:"Mode session: the host's endpoint that answers who is signed in, as {\"userId\", \"organizationId\", \"orgAdmin\"}." env:"TOKENVAULT_SESSION_URL" group:"Users"`
 	SessionCookies   []string `help:"Mode session: names of the cookies to forward to it." env:"TOKENVAULT_SESSION_COOKIES" group:"Users"`
 	SessionSignInURL string   `help:"Mode session: where a browser signs in; {returnTo} is replaced by the URL to come back to." name:"session-sign-in-url" env:"TOKENVAULT_SESSION_SIGN_IN_URL" group:"Users"`
+	VerifyURL        string   `help:"Mode verifier: the host's page to which a browser is sent after the provider, with authRequestId and handle. Its server then calls POST /v1/auth-requests/{id}/complete." name:"verify-url" env:"TOKENVAULT_VERIFY_URL" group:"Users"`
 	TrustedOrigins   []string `help:"Origins of host applications whose pages may call the API." env:"TOKENVAULT_TRUSTED_ORIGINS" group:"Users"`
 	OpenerOrigins    []string `help:"Origins that may be told by postMessage that a connect is done." env:"TOKENVAULT_OPENER_ORIGINS" group:"Users"`
 	ReturnURLs       []string `help:"URLs to which a browser may return after a connect." name:"return-urls" env:"TOKENVAULT_RETURN_URLS" group:"Users"`

@@ -88,7 +88,10 @@ func (s *Server) build() error {
 
 // authenticator returns how users are proven, and mounts what it needs.
 func (s *Server) authenticator(mux *http.ServeMux) (tokenvault.Authenticator, error) {
-	if s.cfg.Mode == "session" {
+	switch s.cfg.Mode {
+	case "verifier":
+		return signin.Visitor{Tenant: s.cfg.Tenant}, nil
+	case "session":
 		return signin.NewHostSession(signin.HostSessionOptions{
 			Tenant: s.cfg.Tenant, URL: s.cfg.SessionURL, Cookies: s.cfg.SessionCookies,
 			SignInURL: s.cfg.SessionSignInURL, PublicURL: s.cfg.PublicURL,

@@ -64,6 +64,13 @@ func (c Config) validateUsers() error {
 			return errors.New("session-url: must be a URL such as https://app.example.com/api/session")
 		}
 	}
+	switch u, err := url.Parse(c.VerifyURL); {
+	case c.Mode != "verifier" && c.VerifyURL == "":
+	case c.Mode != "verifier":
+		return errors.New("verify-url: is for mode verifier only: set mode to verifier, or leave it out")
+	case err != nil || !isURL(c.VerifyURL) || u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return errors.New("verify-url: must be set in mode verifier, to an https URL such as https://app.example.com/connected; http is for loopback names only")
+	}
 	for _, list := range []struct {
 		key     string
 		origins []string

@@ -7,6 +7,7 @@
 //     port too.
 //   - [HostSession] asks the application beside which the vault runs, on the same
 //     site, who the cookies of a request belong to.
+//   - [Visitor] admits browsers that the host proves later, server to server.
 //   - [Func] adapts a function, for an application that embeds the vault.
 //
 // # The host's side of HostSession

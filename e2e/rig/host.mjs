@@ -15,8 +15,12 @@ const page = (body) => `<!doctype html><html lang="en"><meta charset="utf-8"><ti
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
 
-/** Starts the host at app.corp.localhost; cookies reach vault.corp.localhost too. */
-export async function startHost() {
+/**
+ * Starts the host at app.corp.localhost; cookies reach vault.corp.localhost too.
+ * complete(authRequestId, handle, userId) is called when a browser arrives at
+ * /connected, and resolves with where to send it.
+ */
+export async function startHost(complete) {
   const sessions = new Map();
   const shown = new Set(['127.0.0.1']); // names that ask who is signed in
 
@@ -43,6 +47,17 @@ export async function startHost() {
       res.statusCode = who ? 200 : 401;
       res.setHeader('content-type', 'application/json');
       res.end(JSON.stringify(who ?? null));
+    },
+    '/connected': async (req, res, q) => {
+      const who = session(req);
+      const next = who && (await complete(q.get('authRequestId'), q.get('handle'), who.userId));
+      if (next) {
+        res.statusCode = 303;
+        res.setHeader('location', next);
+      } else {
+        res.statusCode = 403;
+      }
+      res.end(page(next ? 'connected' : 'this was not yours'));
     },
     '/': (_req, res, q) => res.end(page(`<button onclick="open('${escape(q.get('open') ?? '')}', 'connect', 'popup')">Connect</button>`)),
     '/frame': (_req, res, q) => res.end(page(`<iframe src="${escape(q.get('url'))}" width="600" height="400"></iframe>`)),

@@ -74,7 +74,7 @@ oauth2:
   authorizationParams: {prompt: consent}
 `;
 
-/** One vault with all that is around it. Options: mode (session or local), coop. */
+/** One vault with all that is around it. Options: mode (session, verifier or local), coop. */
 export async function startWorld({ mode = 'session', coop = 'same-origin' } = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
   const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode);
@@ -98,7 +98,7 @@ class World {
   }
 
   async start(coop) {
-    this.host = await startHost();
+    this.host = await startHost((...args) => this.complete(...args));
     const { child, line } = await start('node', ['oidc-op.mjs'], {
       cwd: path.join(root, 'e2e', 'providers'), stdio: ['pipe', 'pipe', 'ignore'],
       env: { ...process.env, PORT: '0', CTRL_PORT: '0', HOST_NAME: 'idp.localhost', COOP: coop },
@@ -122,6 +122,7 @@ class World {
     if (this.mode === 'session') {
       Object.assign(this.env, { TOKENVAULT_SESSION_URL: this.host.sessionURL, TOKENVAULT_SESSION_COOKIES: COOKIE });
     }
+    if (this.mode === 'verifier') this.env.TOKENVAULT_VERIFY_URL = `${this.host.origin}/connected`;
     const set = ['app', 'set', 'idp', '--client-id', client.id, '--secret-file', '-'];
     const printed = await run(binary, set, { env: this.env, input: `${client.secret}\n` });
     const redirectURL = printed.split('provider: ')[1];
@@ -153,7 +154,7 @@ class World {
       const body = await response.text().catch(() => '');
       this.shown.push(response.headers().location ?? '', body);
     });
-    if (user && this.mode === 'session') {
+    if (user && this.mode !== 'local') {
       const page = await browser.newPage();
       await page.goto(`${this.host.origin}/login?user=${user}`);
       await page.close();
@@ -167,6 +168,15 @@ class World {
       this.keys.set(user, await run(binary, ['apikey', 'create', 'mail-agent', '--user', user], { env: this.env }));
     }
     return this.keys.get(user);
+  }
+
+  /** What the host's server does when a browser arrives with a handle: it says who is signed in. */
+  async complete(authRequestId, handle, userId) {
+    if (!this.keys.has('host')) {
+      this.keys.set('host', await run(binary, ['apikey', 'create', 'host', '--kind', 'backend'], { env: this.env }));
+    }
+    const { body } = await this.call('host', 'POST', `/v1/auth-requests/${authRequestId}/complete`, { owner: { userId }, handle });
+    return body.nextUrl;
   }
 
   /** Calls the agents' API for a user's agent. */
