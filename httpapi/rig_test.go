@@ -116,7 +116,7 @@ type rig struct {
 	flow        *scriptedFlow
 }
 
-func newRig(t *testing.T, change ...func(*tokenvault.Options)) *rig {
+func newRig(t testing.TB, change ...func(*tokenvault.Options)) *rig {
 	t.Helper()
 	r := &rig{store: &watched{Store: memory.New(nil)}, flow: &scriptedFlow{}}
 	oauth := func(name string) tokenvault.Provider {
@@ -155,7 +155,7 @@ func newRig(t *testing.T, change ...func(*tokenvault.Options)) *rig {
 	return r
 }
 
-func rootKey(t *testing.T) tokenvault.Sealer {
+func rootKey(t testing.TB) tokenvault.Sealer {
 	t.Helper()
 	key, err := keyring.FromKey(tokenvault.NewSecret("5cD0qv1F0mJmJ5m0mGQWq3m0bX8h4mFqk3m7eS3c2mM="))
 	if err != nil {
