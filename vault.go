@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,10 @@ type Options struct {
 	// ReturnURLs lists where a browser may be sent after a connect. Scheme, host
 	// and path must be equal; a path on PublicURL itself is always allowed.
 	ReturnURLs []string
+	// Origins lists the origins of host applications, such as
+	// https://app.example.com: their pages may call the browser-facing API, bring
+	// users along, and be told that a connect is done. Default: none.
+	Origins []string
 	// VerifyURL is the host's page that says who is signed in, for browsers that
 	// cannot be proven at the vault: https, or http on a loopback name. It is sent
 	// there with authRequestId and handle after the provider, and its server calls
@@ -141,6 +146,11 @@ func (opts *Options) withDefaults() (Options, error) {
 			return o, err
 		}
 	}
+	for _, origin := range o.Origins {
+		if !validOrigin(origin) {
+			return o, invalid("origins", "each must be an origin such as https://app.example.com")
+		}
+	}
 	if u, err := url.Parse(o.VerifyURL); o.VerifyURL != "" && (err != nil || u.User != nil || u.Fragment != "" || !validOrigin(u.Scheme+"://"+u.Host)) {
 		return o, invalid("verifyUrl", "must be an https URL, or http on a loopback name, without user and fragment")
 	}
@@ -185,6 +195,9 @@ func (v *Vault) PublicURL() string { return v.opts.PublicURL }
 
 // Mount returns the path of the browser-facing HTTP API.
 func (v *Vault) Mount() string { return v.opts.Mount }
+
+// Origins returns the origins of the host applications.
+func (v *Vault) Origins() []string { return slices.Clone(v.opts.Origins) }
 
 // Ping reports whether the vault can serve: its store answers and its audit log
 // accepts entries.

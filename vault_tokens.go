@@ -6,11 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault/internal/envelope"
-	"github.com/ai-token-vault/tokenvault/internal/record"
 )
 
 // SealToken returns a token that holds payload for ttl. Only this tenant's vaults
@@ -60,78 +58,4 @@ func (v *Vault) tokenPlace(purpose string) place {
 func (v *Vault) UseOnce(ctx context.Context, purpose, id string, ttl time.Duration) error {
 	hash := hashText(purpose + "\x00" + id)
 	return v.store.UseNonce(ctx, Nonce{Tenant: v.opts.Tenant, Hash: hash, TTL: ttl})
-}
-
-// A Session lets one person's browser call the browser-facing API from the pages
-// of one origin, where no cookie of the vault is sent.
-type Session struct {
-	Token     Secret
-	ExpiresAt time.Time
-}
-
-const (
-	maxSession     = 15 * time.Minute
-	sessionPrefix  = "tvs_"
-	sessionPurpose = "session"
-)
-
-// Tags of the record.
-const (
-	tagSessionOrganization = iota + 1
-	tagSessionUser
-	tagSessionOrigin
-)
-
-// CreateSession returns a session of the owner that a back end acts for, for
-// pages of one origin, such as https://app.example.com, for at most 15 minutes;
-// 0 means that. Only a back end may, and only for a user.
-func (v *Vault) CreateSession(ctx context.Context, actor Actor, origin string, ttl time.Duration) (Session, error) {
-	if err := v.checkActor(actor); err != nil {
-		return Session{}, err
-	}
-	switch {
-	case actor.Kind != ActorBackend || actor.Owner.UserID == "":
-		return Session{}, fmt.Errorf("only a back end opens sessions, for a user: %w", ErrDenied)
-	case !validOrigin(origin):
-		return Session{}, invalid("origin", "must be an origin such as https://app.example.com")
-	case ttl < 0 || ttl > maxSession:
-		return Session{}, invalid("ttlSeconds", "must be at most 900")
-	case ttl == 0:
-		ttl = maxSession
-	}
-	var w record.Writer
-	w.String(tagSessionOrganization, actor.Owner.OrganizationID)
-	w.String(tagSessionUser, actor.Owner.UserID)
-	w.String(tagSessionOrigin, origin)
-	expires := time.Now().Add(ttl).UTC().Truncate(time.Second)
-	token, err := v.SealToken(ctx, sessionPurpose, w.Bytes(), ttl)
-	return Session{Token: NewSecret(sessionPrefix + token.Reveal()), ExpiresAt: expires}, err
-}
-
-// AuthenticateSession returns the user of a session whose token a page of origin
-// sent, or [ErrUnauthenticated].
-func (v *Vault) AuthenticateSession(ctx context.Context, token Secret, origin string) (Actor, error) {
-	text, ok := strings.CutPrefix(token.Reveal(), sessionPrefix)
-	if !ok {
-		return Actor{}, fmt.Errorf("session: %w", ErrUnauthenticated)
-	}
-	payload, err := v.OpenToken(ctx, sessionPurpose, NewSecret(text))
-	if err != nil {
-		return Actor{}, err
-	}
-	owner, bound := Owner{Tenant: v.opts.Tenant}, ""
-	err = record.Each(payload, func(tag byte, value []byte) {
-		switch tag {
-		case tagSessionOrganization:
-			owner.OrganizationID = string(value)
-		case tagSessionUser:
-			owner.UserID = string(value)
-		case tagSessionOrigin:
-			bound = string(value)
-		}
-	})
-	if err != nil || owner.UserID == "" || bound != origin {
-		return Actor{}, fmt.Errorf("session: %w", ErrUnauthenticated)
-	}
-	return Actor{Kind: ActorUser, ID: owner.UserID, Owner: owner}, nil
 }

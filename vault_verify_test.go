@@ -183,9 +183,10 @@ func TestAVisitorMayDoNothingElse(t *testing.T) {
 }
 
 func TestSessionsAreBoundToOwnerOriginAndTime(t *testing.T) {
-	r := newRig(t)
 	const origin = "https://app.example"
-	session, err := r.CreateSession(t.Context(), hostFor("alice"), origin, 0)
+	r := newRig(t, func(o *tokenvault.Options) { o.Origins = []string{origin} })
+	at := tokenvault.SessionInput{Origin: origin}
+	session, err := r.CreateSession(t.Context(), hostFor("alice"), at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,14 +211,14 @@ func TestSessionsAreBoundToOwnerOriginAndTime(t *testing.T) {
 		t.Errorf("a token for another purpose: %v", err)
 	}
 	for name, err := range map[string]error{
-		"agent": second(r.CreateSession(t.Context(), aliceAgent, origin, 0)), "user": second(r.CreateSession(t.Context(), aliceUser, origin, 0)),
+		"agent": second(r.CreateSession(t.Context(), aliceAgent, at)), "user": second(r.CreateSession(t.Context(), aliceUser, at)),
 	} {
 		if !errors.Is(err, tokenvault.ErrDenied) {
 			t.Errorf("%s: %v, want ErrDenied", name, err)
 		}
 	}
-	for _, bad := range []string{"", "null", "*", "https://app.example/", "http://app.example", "https://u@app.example"} {
-		if _, err := r.CreateSession(t.Context(), hostFor("alice"), bad, 0); !errors.Is(err, tokenvault.ErrInvalid) {
+	for _, bad := range []string{"", "null", "*", "https://app.example/", "http://app.example", "https://other.example"} {
+		if _, err := r.CreateSession(t.Context(), hostFor("alice"), tokenvault.SessionInput{Origin: bad}); !errors.Is(err, tokenvault.ErrInvalid) {
 			t.Errorf("origin %q: %v, want ErrInvalid", bad, err)
 		}
 	}

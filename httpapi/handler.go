@@ -21,10 +21,6 @@ import (
 type Options struct {
 	// Logger receives unexpected errors. Default: nothing is logged.
 	Logger *slog.Logger
-	// TrustedOrigins lists the origins of host applications, such as
-	// https://app.example.com, whose pages may send requests. Default: the
-	// vault's own origin only.
-	TrustedOrigins []string
 }
 
 // api serves one set of routes.
@@ -34,38 +30,27 @@ type api struct {
 	log      *slog.Logger
 }
 
-// NewHandler returns the browser-facing API of v for the users that auth knows.
-// Mount it at the vault's mount and a slash. It panics if a trusted origin is
-// none.
+// NewHandler returns the browser-facing API of v for the users that auth knows,
+// and for those of sessions. Mount it at the vault's mount and a slash. Pages of
+// the vault's own origin and of its registered origins may call it.
 func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Options) http.Handler {
-	a := newAPI(v, opts, auth.Authenticate)
+	a := newAPI(v, opts, orSession(v, auth))
 	mux := http.NewServeMux()
 	for _, rt := range browserRoutes() {
 		method, path, _ := strings.Cut(rt.pattern, " ")
 		mux.Handle(method+" "+v.Mount()+path, rt.serve(a))
 	}
-	csrf := http.NewCrossOriginProtection()
-	if opts != nil {
-		for _, origin := range opts.TrustedOrigins {
-			if err := csrf.AddTrustedOrigin(origin); err != nil {
-				panic(fmt.Sprintf("httpapi: trusted origin: %v", err))
-			}
-		}
-	}
-	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, fmt.Errorf("the request comes from another site: %w", tokenvault.ErrDenied))
-	}))
-	return a.protect(csrf.Handler(a.strict(mux)))
+	return a.protect(a.fromOrigins(v.Origins(), a.strict(mux)))
 }
 
 // NewV1Handler returns the API of v for agents and back ends. Mount it at /v1/.
 func NewV1Handler(v *tokenvault.Vault, opts *Options) http.Handler {
 	a := newAPI(v, opts, func(r *http.Request) (tokenvault.Actor, error) {
-		scheme, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
+		key, ok := bearer(r)
+		if !ok {
 			return tokenvault.Actor{}, fmt.Errorf("no API key: %w", tokenvault.ErrUnauthenticated)
 		}
-		return v.AuthenticateKey(r.Context(), tokenvault.NewSecret(strings.TrimSpace(key)))
+		return v.AuthenticateKey(r.Context(), key)
 	})
 	mux := http.NewServeMux()
 	for _, rt := range v1Routes() {

@@ -132,7 +132,7 @@ func newRig(t testing.TB, change ...func(*tokenvault.Options)) *rig {
 		t.Fatal(err)
 	}
 	vaultOpts := &tokenvault.Options{
-		PublicURL: origin, ReturnURLs: []string{"https://app.example/done"},
+		PublicURL: origin, Origins: []string{"https://app.example"}, ReturnURLs: []string{"https://app.example/done"},
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow},
 	}
 	for _, f := range change {
@@ -150,8 +150,7 @@ func newRig(t testing.TB, change ...func(*tokenvault.Options)) *rig {
 	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "mail", ClientID: "client"}); err != nil {
 		t.Fatal(err)
 	}
-	opts := &Options{TrustedOrigins: []string{"https://app.example"}}
-	r.browser, r.v1 = NewHandler(r.Vault, headerAuth{}, opts), NewV1Handler(r.Vault, opts)
+	r.browser, r.v1 = NewHandler(r.Vault, headerAuth{}, nil), NewV1Handler(r.Vault, nil)
 	return r
 }
 

@@ -36,6 +36,8 @@ func v1Routes() []route {
 
 		handle("POST /v1/auth-requests/{id}/complete", "End a connect for the user in whose browser the handle arrived (back ends, mode verifier)", completeConnect),
 
+		handle("POST /v1/sessions", "Open a session of a user for the pages of one origin, for at most 15 minutes (back ends)", createSession),
+
 		handle("GET /v1/connections", "List the owner's connections", listConnections),
 		handle("DELETE /v1/connections/{id}", "Revoke a connection (back ends)", deleteConnection),
 		handle("GET /v1/permissions", "List what the owner permitted to agents", listPermissions),

@@ -124,4 +124,4 @@ func hasControl(text string) bool {
 }
 
 // origins is how the script is given the origins that may be told.
-func (h *handler) origins() string { return strings.Join(h.opts.OpenerOrigins, " ") }
+func (h *handler) origins() string { return strings.Join(h.vault.Origins(), " ") }

@@ -38,7 +38,7 @@
 //
 // The page of a settled request posts {"type": "token-vault:auth-complete",
 // "providerId", "authRequestId", "status"} or {"type": "token-vault:auth-error",
-// …, "error": code} to its opener, for each of [Options.OpenerOrigins] as the exact
+// …, "error": code} to its opener, for each of the vault's registered origins as the exact
 // target origin, and to the BroadcastChannel "token-vault" of its own origin. Both
 // are hints that save a moment: the truth is the status of the auth request, which
 // the server tells.

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/net/html/atom"
 
 	"github.com/ai-token-vault/tokenvault"
-	"github.com/ai-token-vault/tokenvault/pages"
 )
 
 var (
@@ -85,7 +84,7 @@ func checkStructure(t *testing.T, name, page string) {
 }
 
 func TestGoldenAsk(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	missing := r.ask(t, alice, "release bot", tokenvault.ReleaseInject, "repo", "admin:public_key")
 	checkGolden(t, "ask_missing", 200, r.get("/connect/"+missing.ID))
 	checkGolden(t, "ask_after_error", 200, r.get("/connect/"+missing.ID+"?error=account_mismatch&returnTo=/done"))
@@ -106,7 +105,7 @@ func TestGoldenAsk(t *testing.T) {
 }
 
 func TestGoldenAskOwn(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	checkGolden(t, "new", 200, r.get("/connect/new?providerId=github&threadId=thread-7&returnTo=https://app.example/done"))
 	first := r.connectOwn(t, "1", "octocat", "repo")
 	again, err := r.RequestConnect(t.Context(), users["alice"], tokenvault.ConnectRequest{ProviderID: "github", ConnectionID: first.ConnectionID})
@@ -117,7 +116,7 @@ func TestGoldenAskOwn(t *testing.T) {
 }
 
 func TestGoldenChoose(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	for id, label := range map[string]string{"1": "octocat", "2": "octocat", "3": "octocat-at-work", "4": ""} {
 		r.connectOwn(t, id, label, "repo")
 	}
@@ -127,13 +126,13 @@ func TestGoldenChoose(t *testing.T) {
 }
 
 func TestGoldenLeave(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	req := r.ask(t, alice, "release bot", tokenvault.ReleaseInject, "repo")
 	checkGolden(t, "leave", 200, r.post("/connect/"+req.ID+"/confirm", nil))
 }
 
 func TestGoldenResults(t *testing.T) {
-	r := newRig(t, headerAuth{}, &pages.Options{OpenerOrigins: []string{"https://app.example", "https://other.example:8443"}})
+	r := newRig(t, headerAuth{}, "https://app.example", "https://other.example:8443")
 	connected := r.ask(t, alice, "release bot", tokenvault.ReleaseInject, "repo")
 	r.finish(t, connected.ID)
 	checkGolden(t, "connected", 200, r.get("/connect/"+connected.ID))
@@ -159,7 +158,7 @@ func TestGoldenResults(t *testing.T) {
 }
 
 func TestGoldenErrors(t *testing.T) {
-	r := newRig(t, headerAuth{}, &pages.Options{OpenerOrigins: []string{"https://app.example"}})
+	r := newRig(t, headerAuth{}, "https://app.example")
 	for _, code := range []string{
 		"state_invalid", "signed_out", "expired", "conflict", "provider_error", "account_mismatch", "unavailable", "declined", "no_app", "internal",
 	} {

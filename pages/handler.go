@@ -13,9 +13,6 @@ const maxForm = 16 << 10
 type Options struct {
 	// Logger receives unexpected errors. Default: nothing is logged.
 	Logger *slog.Logger
-	// OpenerOrigins lists the origins, such as https://app.example.com, that a
-	// result page may tell by postMessage that it is done. Default none.
-	OpenerOrigins []string
 }
 
 // handler serves the pages of one vault.

@@ -25,7 +25,7 @@ func paths(id string) []string {
 }
 
 func TestC19GetChangesNothing(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	before := r.store.writes.Load()
 	for _, path := range append(paths(id), "/connect/"+id+"/confirm", "/connect/"+id+"/permit", "/connect/"+id+"/decline") {
@@ -44,7 +44,7 @@ func TestC19GetChangesNothing(t *testing.T) {
 }
 
 func TestC17Headers(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	responses := map[string]*http.Response{
 		"confirm":     r.post("/connect/"+id+"/confirm", nil),
@@ -73,7 +73,7 @@ func TestC17Headers(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	for _, tc := range []struct{ method, path string }{
 		{"POST", "/connect/" + id},
@@ -93,7 +93,7 @@ func TestMethods(t *testing.T) {
 
 func TestC3NoSession(t *testing.T) {
 	for name, auth := range map[string]tokenvault.Authenticator{"challenger": signInAuth{}, "no challenger": headerAuth{}} {
-		r := newRig(t, auth, nil)
+		r := newRig(t, auth)
 		id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 		before := r.store.writes.Load()
 		form := url.Values{"providerId": {"github"}, "threadId": {"t"}, "returnTo": {"/done"}, "connectionId": {"cn_1"}}
@@ -130,7 +130,7 @@ func checkChallenge(t *testing.T, name string, resp *http.Response, back string,
 }
 
 func TestAnotherUserSeesNothing(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	pending := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	settled := r.connectOwn(t, "1", "octocat").ID
 	before := r.store.writes.Load()
@@ -152,7 +152,7 @@ func TestAnotherUserSeesNothing(t *testing.T) {
 }
 
 func TestConfirmLeadsToTheProvider(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	resp := r.post("/connect/"+id+"/confirm", url.Values{"returnTo": {"https://app.example/done"}})
 	if resp.StatusCode != http.StatusOK || len(resp.Cookies()) != 1 {
@@ -201,7 +201,7 @@ func linksOf(t *testing.T, page string) (links []string) {
 
 func TestC21OnlyWebURLs(t *testing.T) {
 	for _, bad := range []string{"javascript:alert(1)//", "file:///etc/passwd", "data:text/html,x", "/relative"} {
-		r := newRig(t, headerAuth{}, nil)
+		r := newRig(t, headerAuth{})
 		r.flow.url = bad
 		id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 		resp := r.post("/connect/"+id+"/confirm", nil)
@@ -212,7 +212,7 @@ func TestC21OnlyWebURLs(t *testing.T) {
 }
 
 func TestReturnURLsAreChecked(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	for _, bad := range []string{"https://evil.example/done", "//evil.example", "/\\evil.example", "https://app.example/done#x", "https://a@app.example/done"} {
 		form := url.Values{"returnTo": {bad}, "providerId": {"github"}}
@@ -231,7 +231,7 @@ func TestReturnURLsAreChecked(t *testing.T) {
 }
 
 func TestConnectNew(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	resp := r.post("/connect/new", url.Values{"providerId": {"github"}, "threadId": {"thread-7"}, "returnTo": {"/done"}})
 	if resp.StatusCode != http.StatusOK || len(linksOf(t, body(t, resp))) != 2 || len(resp.Cookies()) != 1 {
 		t.Fatalf("status %d", resp.StatusCode)
@@ -248,7 +248,7 @@ func TestConnectNew(t *testing.T) {
 }
 
 func TestPermit(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	own := r.connectOwn(t, "1", "octocat", "repo")
 	req := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo")
 	if req.Reason != tokenvault.ReasonPermissionRequired {
@@ -268,7 +268,7 @@ func TestPermit(t *testing.T) {
 }
 
 func TestChooseAccount(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	r.connectOwn(t, "1", "octocat", "repo")
 	work := r.connectOwn(t, "2", "octocat-at-work", "repo")
 	req := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo")
@@ -289,7 +289,7 @@ func TestChooseAccount(t *testing.T) {
 }
 
 func TestSettledOnce(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	for range 2 {
 		if resp := r.post("/connect/"+id+"/decline", nil); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/connect/"+id {
@@ -313,7 +313,7 @@ func TestSettledOnce(t *testing.T) {
 }
 
 func TestCrossOriginPosts(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	before := r.store.writes.Load()
 	for name, edit := range map[string]func(http.Header){
@@ -335,7 +335,7 @@ func TestCrossOriginPosts(t *testing.T) {
 }
 
 func TestUnavailable(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	id := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo").ID
 	r.store.down.Store(true)
 	if resp := r.get("/connect/" + id); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(body(t, resp), "disk") {
@@ -348,14 +348,14 @@ func TestUnavailable(t *testing.T) {
 }
 
 func TestLargeForm(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	if resp := r.post("/connect/new", url.Values{"providerId": {strings.Repeat("x", 20<<10)}}); resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 }
 
 func TestC20HostileValues(t *testing.T) {
-	r := newRig(t, headerAuth{}, &pages.Options{OpenerOrigins: []string{"https://app.example"}})
+	r := newRig(t, headerAuth{}, "https://app.example")
 	hostile := `"'></title><script>alert(1)</script><img src=x onerror=alert(1)>&lt;`
 	scope := `<script>alert(1)</script>` // RFC 6749 allows no quotes
 	req := r.ask(t, alice, hostile, tokenvault.ReleaseInject, scope)
@@ -404,11 +404,11 @@ func checkHarmless(t *testing.T, name, page string) {
 }
 
 func TestC15OpenersAreNamed(t *testing.T) {
-	for want, opts := range map[string]*pages.Options{
+	for want, origins := range map[string][]string{
 		`data-origins=""`: nil,
-		`data-origins="https://app.example https://b.example"`: {OpenerOrigins: []string{"https://app.example", "https://b.example"}},
+		`data-origins="https://app.example https://b.example"`: {"https://app.example", "https://b.example"},
 	} {
-		r := newRig(t, headerAuth{}, opts)
+		r := newRig(t, headerAuth{}, origins...)
 		done := r.connectOwn(t, "1", "octocat")
 		for _, path := range []string{"/connect/" + done.ID, "/connect/error?code=expired"} {
 			if page := body(t, r.get(path)); !strings.Contains(page, want) {
@@ -416,7 +416,7 @@ func TestC15OpenersAreNamed(t *testing.T) {
 			}
 		}
 	}
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	for path := range strings.SplitSeq(body(t, r.get("/connect/error")), `"`) {
 		if !strings.HasPrefix(path, "/assets/") {
 			continue
@@ -433,7 +433,7 @@ func TestC15OpenersAreNamed(t *testing.T) {
 }
 
 func TestRevokedSince(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	done := r.connectOwn(t, "1", "octocat")
 	if err := r.Revoke(t.Context(), users["alice"], done.ConnectionID); err != nil && !errors.Is(err, tokenvault.ErrNotFound) {
 		t.Fatal(err)
@@ -446,7 +446,7 @@ func TestRevokedSince(t *testing.T) {
 // A visitor sees what is asked and can go to the provider; nothing personal is
 // shown, and nothing is decided.
 func TestAVisitorGoesOnAndDecidesNothing(t *testing.T) {
-	r := newRig(t, headerAuth{}, nil)
+	r := newRig(t, headerAuth{})
 	r.connectOwn(t, "1", "octocat")
 	req := r.ask(t, alice, "helper", tokenvault.ReleaseToken) // permission_required
 	shown := body(t, r.get("/connect/"+req.ID, as("guest")))

@@ -137,7 +137,7 @@ type rig struct {
 	now     time.Time
 }
 
-func newRig(t *testing.T, auth tokenvault.Authenticator, opts *pages.Options) *rig {
+func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig {
 	t.Helper()
 	r := &rig{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), flow: &scriptedFlow{account: tokenvault.Account{ID: "1", Label: "octocat"}}}
 	r.store = &watched{Store: memory.New(&memory.Options{Clock: func() time.Time { return r.now }})}
@@ -150,7 +150,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, opts *pages.Options) *r
 		t.Fatal(err)
 	}
 	r.Vault, err = tokenvault.New(r.store, key, cat, &tokenvault.Options{
-		PublicURL: origin, ReturnURLs: []string{"https://app.example/done"}, VerifyURL: "https://app.example/verify",
+		PublicURL: origin, Origins: origins, ReturnURLs: []string{"https://app.example/done"}, VerifyURL: "https://app.example/verify",
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow},
 	})
 	if err != nil {
@@ -165,7 +165,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, opts *pages.Options) *r
 	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "github", ClientID: "client"}); err != nil {
 		t.Fatal(err)
 	}
-	r.handler = pages.NewHandler(r.Vault, auth, opts)
+	r.handler = pages.NewHandler(r.Vault, auth, nil)
 	return r
 }
 

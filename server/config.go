@@ -28,8 +28,7 @@ type Config struct {
 	SessionCookies   []string `help:"Mode session: names of the cookies to forward to it." env:"TOKENVAULT_SESSION_COOKIES" group:"Users"`
 	SessionSignInURL string   `help:"Mode session: where a browser signs in; {returnTo} is replaced by the URL to come back to." name:"session-sign-in-url" env:"TOKENVAULT_SESSION_SIGN_IN_URL" group:"Users"`
 	VerifyURL        string   `help:"Mode verifier: the host's page to which a browser is sent after the provider, with authRequestId and handle. Its server then calls POST /v1/auth-requests/{id}/complete." name:"verify-url" env:"TOKENVAULT_VERIFY_URL" group:"Users"`
-	TrustedOrigins   []string `help:"Origins of host applications whose pages may call the API." env:"TOKENVAULT_TRUSTED_ORIGINS" group:"Users"`
-	OpenerOrigins    []string `help:"Origins that may be told by postMessage that a connect is done." env:"TOKENVAULT_OPENER_ORIGINS" group:"Users"`
+	Origins          []string `help:"Origins of host applications, such as https://app.example.com: their pages may call the API, bring users along, and are told by postMessage that a connect is done." env:"TOKENVAULT_ORIGINS" group:"Users"`
 	ReturnURLs       []string `help:"URLs to which a browser may return after a connect." name:"return-urls" env:"TOKENVAULT_RETURN_URLS" group:"Users"`
 
 	ProviderFiles  []string      `help:"Files that define further providers." type:"path" env:"TOKENVAULT_PROVIDER_FILES" group:"Providers"`

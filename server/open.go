@@ -77,7 +77,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 	}
 	o.Vault, err = tokenvault.New(o.store, sealer, cat, &tokenvault.Options{
 		Spool:  kept,
-		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount, VerifyURL: cfg.VerifyURL,
+		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount, Origins: cfg.Origins, VerifyURL: cfg.VerifyURL,
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),
 		},

@@ -74,12 +74,12 @@ func (s *Server) build() error {
 	if err != nil {
 		return err
 	}
-	api := &httpapi.Options{Logger: s.log, TrustedOrigins: s.cfg.TrustedOrigins}
+	api := &httpapi.Options{Logger: s.log}
 	mux.Handle(v.Mount()+"/", httpapi.NewHandler(v, auth, api))
 	mux.Handle("/v1/", httpapi.NewV1Handler(v, api))
 	mux.Handle("GET /healthz", httpapi.Health())
 	mux.Handle("GET /readyz", httpapi.Ready(v))
-	page := pages.NewHandler(v, auth, &pages.Options{Logger: s.log, OpenerOrigins: s.cfg.OpenerOrigins})
+	page := pages.NewHandler(v, auth, &pages.Options{Logger: s.log})
 	mux.Handle("/connect/", page)
 	mux.Handle("/assets/", page)
 	s.handler = logRequests(mux, s.log)

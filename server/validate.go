@@ -71,14 +71,9 @@ func (c Config) validateUsers() error {
 	case err != nil || !isURL(c.VerifyURL) || u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return errors.New("verify-url: must be set in mode verifier, to an https URL such as https://app.example.com/connected; http is for loopback names only")
 	}
-	for _, list := range []struct {
-		key     string
-		origins []string
-	}{{"trusted-origins", c.TrustedOrigins}, {"opener-origins", c.OpenerOrigins}} {
-		for _, origin := range list.origins {
-			if !isOrigin(origin) {
-				return fmt.Errorf("%s: each must be an origin such as https://app.example.com", list.key)
-			}
+	for _, origin := range c.Origins {
+		if u, err := url.Parse(origin); err != nil || !isOrigin(origin) || u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			return errors.New("origins: each must be an https origin such as https://app.example.com; http is for loopback names only")
 		}
 	}
 	for _, text := range c.ReturnURLs {

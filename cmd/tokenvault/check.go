@@ -92,7 +92,7 @@ func printSettings(w io.Writer, cfg server.Config) {
 		{"provider-files", strings.Join(cfg.ProviderFiles, ", ")},
 		{"allow-hosts", strings.Join(cfg.AllowHosts, ", ")},
 		{"return-urls", strings.Join(cfg.ReturnURLs, ", ")},
-		{"trusted-origins", strings.Join(cfg.TrustedOrigins, ", ")},
+		{"origins", strings.Join(cfg.Origins, ", ")},
 	} {
 		if s[1] == "" {
 			s[1] = "(none)"

@@ -117,7 +117,7 @@ class World {
     this.env = {
       ...process.env, TOKENVAULT_DATA_DIR: path.join(this.dir, 'data'), TOKENVAULT_PROVIDER_FILES: file,
       TOKENVAULT_ALLOW_HOSTS: new URL(this.reached).host, TOKENVAULT_LISTEN: `127.0.0.1:${port}`, TOKENVAULT_PUBLIC_URL: this.vault,
-      TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_OPENER_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
+      TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
     };
     if (this.mode === 'session') {
       Object.assign(this.env, { TOKENVAULT_SESSION_URL: this.host.sessionURL, TOKENVAULT_SESSION_COOKIES: COOKIE });
