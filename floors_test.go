@@ -57,7 +57,7 @@ func rooms() map[string]room {
 		// Handlers and client: never an adapter.
 		"httpapi": {ours: root, theirs: []string{"github.com/google/jsonschema-go/...", "golang.org/x/..."}},
 		"pages":   {ours: root, theirs: []string{"golang.org/x/..."}},
-		"signin":  {ours: root, theirs: []string{"golang.org/x/..."}},
+		"signin":  {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "github.com/go-jose/go-jose/v4/...", "golang.org/x/..."}},
 		"client":  {ours: root},
 
 		// Wiring and programs.

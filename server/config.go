@@ -23,13 +23,23 @@ type Config struct {
 	PublicURL string `help:"Origin at which browsers reach the vault, such as https://vault.example.com. Default: http at the listen address, if that is loopback." env:"TOKENVAULT_PUBLIC_URL" group:"HTTP"`
 	Mount     string `help:"Path of the browser-facing API." default:"/api/token-vault" env:"TOKENVAULT_MOUNT" group:"HTTP"`
 
-	Mode             string   `help:"How users are proven: local (one user on this machine), session (the host application's session on the same site) or verifier (the host says who it was, server to server, before anything is exchanged)." enum:"local,session,verifier" default:"local" env:"TOKENVAULT_MODE" group:"Users"`
-	SessionURL       string   `help:"Mode session: the host's endpoint that answers who is signed in, as {\"userId\", \"organizationId\", \"orgAdmin\"}." env:"TOKENVAULT_SESSION_URL" group:"Users"`
-	SessionCookies   []string `help:"Mode session: names of the cookies to forward to it." env:"TOKENVAULT_SESSION_COOKIES" group:"Users"`
-	SessionSignInURL string   `help:"Mode session: where a browser signs in; {returnTo} is replaced by the URL to come back to." name:"session-sign-in-url" env:"TOKENVAULT_SESSION_SIGN_IN_URL" group:"Users"`
-	VerifyURL        string   `help:"Mode verifier: the host's page to which a browser is sent after the provider, with authRequestId and handle. Its server then calls POST /v1/auth-requests/{id}/complete." name:"verify-url" env:"TOKENVAULT_VERIFY_URL" group:"Users"`
-	Origins          []string `help:"Origins of host applications, such as https://app.example.com: their pages may call the API, bring users along, and are told by postMessage that a connect is done." env:"TOKENVAULT_ORIGINS" group:"Users"`
-	ReturnURLs       []string `help:"URLs to which a browser may return after a connect." name:"return-urls" env:"TOKENVAULT_RETURN_URLS" group:"Users"`
+	Mode                 string        `help:"How users are proven: local (one user on this machine), session (the host application's session on the same site), assertion (a statement that the host signs), signin (an OpenID Connect server) or verifier (the host says who it was, server to server, before anything is exchanged)." enum:"local,session,assertion,signin,verifier" default:"local" env:"TOKENVAULT_MODE" group:"Users"`
+	SignInURL            string        `help:"Modes session and assertion: the host's page at which a browser signs in; {returnTo} is replaced by the URL to come back to." name:"sign-in-url" env:"TOKENVAULT_SIGN_IN_URL" group:"Users"`
+	SessionURL           string        `help:"Mode session: the host's endpoint that answers who is signed in, as {\"userId\", \"organizationId\", \"orgAdmin\"}." env:"TOKENVAULT_SESSION_URL" group:"Users"`
+	SessionCookies       []string      `help:"Mode session: names of the cookies to forward to it." env:"TOKENVAULT_SESSION_COOKIES" group:"Users"`
+	AssertionIssuer      string        `help:"Mode assertion: the issuer (iss) of the host's assertions." env:"TOKENVAULT_ASSERTION_ISSUER" group:"Users"`
+	AssertionKeys        string        `help:"Mode assertion: file of the host's public keys, a JWK Set or PEM." type:"path" env:"TOKENVAULT_ASSERTION_KEYS" group:"Users"`
+	AssertionKeysURL     string        `help:"Mode assertion: URL where the host publishes its public keys instead, as a JWK Set." name:"assertion-keys-url" env:"TOKENVAULT_ASSERTION_KEYS_URL" group:"Users"`
+	OIDCIssuer           string        `help:"Mode signin: the OpenID Connect server, exactly as its metadata names itself. Register {public-url}/signin/oidc/callback there." name:"oidc-issuer" env:"TOKENVAULT_OIDC_ISSUER" group:"Users"`
+	OIDCClientID         string        `help:"Mode signin: the vault's client id there." name:"oidc-client-id" env:"TOKENVAULT_OIDC_CLIENT_ID" group:"Users"`
+	OIDCClientSecretFile string        `help:"Mode signin: file of the client secret, if there is one." name:"oidc-client-secret-file" type:"path" env:"TOKENVAULT_OIDC_CLIENT_SECRET_FILE" group:"Users"`
+	OIDCScopes           []string      `help:"Mode signin: scopes to ask for beside openid." name:"oidc-scopes" env:"TOKENVAULT_OIDC_SCOPES" group:"Users"`
+	OIDCUserClaim        string        `help:"Mode signin: the claim that is the host's id of the user." name:"oidc-user-claim" default:"sub" env:"TOKENVAULT_OIDC_USER_CLAIM" group:"Users"`
+	OIDCOrganization     string        `help:"Mode signin: the claim that is the user's organization. Default: none." name:"oidc-organization-claim" env:"TOKENVAULT_OIDC_ORGANIZATION_CLAIM" group:"Users"`
+	SessionTTL           time.Duration `help:"Modes assertion and signin: how long a browser stays signed in, at most 24h." name:"session-ttl" default:"1h" env:"TOKENVAULT_SESSION_TTL" group:"Users"`
+	VerifyURL            string        `help:"Mode verifier: the host's page to which a browser is sent after the provider, with authRequestId and handle. Its server then calls POST /v1/auth-requests/{id}/complete." name:"verify-url" env:"TOKENVAULT_VERIFY_URL" group:"Users"`
+	Origins              []string      `help:"Origins of host applications, such as https://app.example.com: their pages may call the API, bring users along, and are told by postMessage that a connect is done." env:"TOKENVAULT_ORIGINS" group:"Users"`
+	ReturnURLs           []string      `help:"URLs to which a browser may return after a connect." name:"return-urls" env:"TOKENVAULT_RETURN_URLS" group:"Users"`
 
 	ProviderFiles  []string      `help:"Files that define further providers." type:"path" env:"TOKENVAULT_PROVIDER_FILES" group:"Providers"`
 	AllowHosts     []string      `help:"Exact host:port pairs that may be reached although they are private, or by http." env:"TOKENVAULT_ALLOW_HOSTS" group:"Providers"`

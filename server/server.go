@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/httpapi"
 	"github.com/ai-token-vault/tokenvault/pages"
 	"github.com/ai-token-vault/tokenvault/signin"
@@ -31,6 +30,7 @@ type Server struct {
 	URL string
 
 	cfg      Config
+	files    userFiles
 	log      *slog.Logger
 	listener net.Listener
 	local    *signin.Local // nil unless mode is local
@@ -43,6 +43,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	files, err := readUserFiles(cfg)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %s cannot be bound (%w): stop the server that runs there, or name another address with --listen", cfg.Listen, bindReason(err))
@@ -50,7 +54,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://" + listener.Addr().String()
 	}
-	s := &Server{cfg: cfg, log: log, listener: listener, URL: cfg.PublicURL}
+	s := &Server{cfg: cfg, files: files, log: log, listener: listener, URL: cfg.PublicURL}
 	if s.Opened, err = Open(ctx, cfg, log); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -84,26 +88,6 @@ func (s *Server) build() error {
 	mux.Handle("/assets/", page)
 	s.handler = logRequests(mux, s.log)
 	return nil
-}
-
-// authenticator returns how users are proven, and mounts what it needs.
-func (s *Server) authenticator(mux *http.ServeMux) (tokenvault.Authenticator, error) {
-	switch s.cfg.Mode {
-	case "verifier":
-		return signin.Visitor{Tenant: s.cfg.Tenant}, nil
-	case "session":
-		return signin.NewHostSession(signin.HostSessionOptions{
-			Tenant: s.cfg.Tenant, URL: s.cfg.SessionURL, Cookies: s.cfg.SessionCookies,
-			SignInURL: s.cfg.SessionSignInURL, PublicURL: s.cfg.PublicURL,
-		})
-	}
-	local, err := signin.NewLocal(signin.LocalOptions{Tenant: s.cfg.Tenant, Dir: s.cfg.DataDir, Logger: s.log})
-	if err != nil {
-		return nil, err
-	}
-	s.local = local
-	mux.Handle("/signin/local", local.Handler())
-	return local, nil
 }
 
 // SignInLink returns a one-time link by which the local user's browser is

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
 )
@@ -56,20 +58,11 @@ func (c Config) validateHTTP() error {
 }
 
 func (c Config) validateUsers() error {
-	if c.Mode == "session" {
-		if c.SessionURL == "" || len(c.SessionCookies) == 0 {
-			return errors.New("session-url, session-cookies: must be set in mode session")
-		}
-		if !isURL(c.SessionURL) {
-			return errors.New("session-url: must be a URL such as https://app.example.com/api/session")
-		}
+	if err := c.validateMode(); err != nil {
+		return err
 	}
-	switch u, err := url.Parse(c.VerifyURL); {
-	case c.Mode != "verifier" && c.VerifyURL == "":
-	case c.Mode != "verifier":
-		return errors.New("verify-url: is for mode verifier only: set mode to verifier, or leave it out")
-	case err != nil || !isURL(c.VerifyURL) || u.Scheme == "http" && !isLoopback(u.Hostname()):
-		return errors.New("verify-url: must be set in mode verifier, to an https URL such as https://app.example.com/connected; http is for loopback names only")
+	if c.SessionTTL <= 0 || c.SessionTTL > 24*time.Hour {
+		return errors.New("session-ttl: must be more than nothing and at most 24h")
 	}
 	for _, origin := range c.Origins {
 		if u, err := url.Parse(origin); err != nil || !isOrigin(origin) || u.Scheme == "http" && !isLoopback(u.Hostname()) {
@@ -79,6 +72,52 @@ func (c Config) validateUsers() error {
 	for _, text := range c.ReturnURLs {
 		if !isURL(text) {
 			return errors.New("return-urls: each must be a URL such as https://app.example.com/connected")
+		}
+	}
+	return nil
+}
+
+// validateMode checks that what a mode needs is set, and that what is set belongs
+// to the mode: a setting without effect is a mistake.
+func (c Config) validateMode() error {
+	for _, s := range []struct{ key, value, modes string }{
+		{"sign-in-url", c.SignInURL, "session assertion"},
+		{"session-url", c.SessionURL, "session"},
+		{"session-cookies", strings.Join(c.SessionCookies, " "), "session"},
+		{"assertion-issuer", c.AssertionIssuer, "assertion"},
+		{"assertion-keys", c.AssertionKeys, "assertion"},
+		{"assertion-keys-url", c.AssertionKeysURL, "assertion"},
+		{"oidc-issuer", c.OIDCIssuer, "signin"},
+		{"oidc-client-id", c.OIDCClientID, "signin"},
+		{"oidc-client-secret-file", c.OIDCClientSecretFile, "signin"},
+		{"verify-url", c.VerifyURL, "verifier"},
+	} {
+		if s.value != "" && !slices.Contains(strings.Fields(s.modes), c.Mode) {
+			return fmt.Errorf("%s: is for mode %s only: set mode to it, or leave it out", s.key, strings.ReplaceAll(s.modes, " ", " or "))
+		}
+	}
+	switch c.Mode {
+	case "session":
+		if c.SessionURL == "" || len(c.SessionCookies) == 0 {
+			return errors.New("session-url, session-cookies: must be set in mode session")
+		}
+		if !isURL(c.SessionURL) {
+			return errors.New("session-url: must be a URL such as https://app.example.com/api/session")
+		}
+	case "assertion":
+		if c.AssertionIssuer == "" || (c.AssertionKeys == "") == (c.AssertionKeysURL == "") {
+			return errors.New("assertion-issuer, and assertion-keys or assertion-keys-url: must be set in mode assertion")
+		}
+		if len(c.Origins) == 0 {
+			return errors.New("origins: must name the host's origin in mode assertion, whose pages post assertions")
+		}
+	case "signin":
+		if !isSecureURL(c.OIDCIssuer) || c.OIDCClientID == "" {
+			return errors.New("oidc-issuer, oidc-client-id: must be set in mode signin, the issuer to an https URL such as https://login.example.com; http is for loopback names only")
+		}
+	case "verifier":
+		if !isSecureURL(c.VerifyURL) {
+			return errors.New("verify-url: must be set in mode verifier, to an https URL such as https://app.example.com/connected; http is for loopback names only")
 		}
 	}
 	return nil
@@ -112,6 +151,12 @@ func isPort(text string) bool {
 func isURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && u.Fragment == ""
+}
+
+// isSecureURL reports whether text is an https URL, or http on a loopback name.
+func isSecureURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && isURL(text) && (u.Scheme == "https" || isLoopback(u.Hostname()))
 }
 
 func isOrigin(text string) bool {

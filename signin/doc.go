@@ -7,6 +7,8 @@
 //     port too.
 //   - [HostSession] asks the application beside which the vault runs, on the same
 //     site, who the cookies of a request belong to.
+//   - [Assertion] takes the word of the application, in a statement that it signs.
+//   - [OIDC] signs people in at an OpenID Connect server.
 //   - [Visitor] admits browsers that the host proves later, server to server.
 //   - [Func] adapts a function, for an application that embeds the vault.
 //

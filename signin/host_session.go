@@ -97,10 +97,7 @@ func (opts HostSessionOptions) check() error {
 			return &tokenvault.FieldError{Field: "sessionCookies", Reason: "must be cookie names"}
 		}
 	}
-	if s, err := url.Parse(opts.SignInURL); err != nil || s.Scheme != "" && s.Scheme != "http" && s.Scheme != "https" {
-		return &tokenvault.FieldError{Field: "sessionSignInUrl", Reason: "must be an http or https URL, or a path"}
-	}
-	return nil
+	return checkSignInURL(opts.SignInURL)
 }
 
 // hostClient returns a client that follows no redirect, since the cookies would
@@ -122,8 +119,5 @@ func hostClient(given *http.Client) *http.Client {
 // SignInURL returns where to sign in at the host; empty if that is not
 // configured.
 func (h *HostSession) SignInURL(returnTo string) string {
-	if !safePath(returnTo) {
-		returnTo = "/"
-	}
-	return strings.ReplaceAll(h.signInURL, "{returnTo}", url.QueryEscape(h.publicURL+returnTo))
+	return hostSignInURL(h.signInURL, h.publicURL, returnTo)
 }

@@ -238,10 +238,10 @@ func TestHostSessionSignInURL(t *testing.T) {
 func TestHostSessionBadOptions(t *testing.T) {
 	good := HostSessionOptions{URL: "https://app.example/session", Cookies: []string{"sid"}}
 	for field, edit := range map[string]func(*HostSessionOptions){
-		"sessionUrl":       func(o *HostSessionOptions) { o.URL = "app.example/session" },
-		"sessionCookies":   func(o *HostSessionOptions) { o.Cookies = []string{"a b"} },
-		"cacheFor":         func(o *HostSessionOptions) { o.CacheFor = time.Hour },
-		"sessionSignInUrl": func(o *HostSessionOptions) { o.SignInURL = "javascript:alert(1)" },
+		"sessionUrl":     func(o *HostSessionOptions) { o.URL = "app.example/session" },
+		"sessionCookies": func(o *HostSessionOptions) { o.Cookies = []string{"a b"} },
+		"cacheFor":       func(o *HostSessionOptions) { o.CacheFor = time.Hour },
+		"signInUrl":      func(o *HostSessionOptions) { o.SignInURL = "javascript:alert(1)" },
 	} {
 		opts := good
 		edit(&opts)

@@ -57,7 +57,7 @@ type Local struct {
 	secure   bool
 	log      *slog.Logger
 	sessions *localSessions
-	page     *localPage
+	page     *page
 }
 
 // NewLocal returns an authenticator of one local user. It fails with a
@@ -83,7 +83,7 @@ func NewLocal(opts LocalOptions) (*Local, error) {
 	}
 	return &Local{
 		actor:  tokenvault.Actor{Kind: tokenvault.ActorUser, ID: opts.UserID, Owner: owner},
-		secure: opts.Secure, log: opts.Logger, sessions: sessions, page: newLocalPage(),
+		secure: opts.Secure, log: opts.Logger, sessions: sessions, page: newPage(),
 	}, nil
 }
 
@@ -134,10 +134,7 @@ func (l *Local) SignInLink(publicURL string) (string, error) {
 }
 
 func (l *Local) cookieName() string {
-	if l.secure {
-		return "__Host-tv_local"
-	}
-	return "tv_local"
+	return cookieName("tv_local", l.secure)
 }
 
 func (l *Local) cookie(value string) *http.Cookie {

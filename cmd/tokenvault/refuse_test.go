@@ -101,6 +101,13 @@ func TestRefuseSettings(t *testing.T) {
 		{"--public-url http://vault.example.com", "http is for loopback names only"},
 		{"--public-url https://vault.example.com/app", "public-url: must be an https origin"},
 		{"--mount vault", "mount: must begin with a slash"},
+		{"--mode assertion", "assertion-issuer, and assertion-keys or assertion-keys-url: must be set in mode assertion"},
+		{"--mode assertion --assertion-issuer a --assertion-keys k", "origins: must name the host's origin in mode assertion"},
+		{"--mode signin", "oidc-issuer, oidc-client-id: must be set in mode signin"},
+		{"--mode signin --oidc-issuer http://login.example.com --oidc-client-id vault", "oidc-issuer, oidc-client-id: must be set in mode signin"},
+		{"--oidc-issuer https://login.example.com", "oidc-issuer: is for mode signin only"},
+		{"--mode verifier --verify-url https://a.example --sign-in-url /x", "sign-in-url: is for mode session or assertion only"},
+		{"--session-ttl 25h", "session-ttl: must be more than nothing and at most 24h"},
 		{"--mode session", "session-url, session-cookies: must be set in mode session"},
 		{"--mode session --session-url me --session-cookies s", "session-url: must be a URL such as"},
 		{"--allow-hosts nowhere", "allow-hosts: each must be host:port, such as"},
@@ -120,6 +127,26 @@ func TestRefuseSettings(t *testing.T) {
 			mustRefuse(t, dir, env, append([]string{"serve"}, words(tc.args)...), tc.want)
 			mustRefuse(t, dir, env, append([]string{"app", "list"}, words(tc.args)...), tc.want)
 		})
+	}
+}
+
+// What only the server needs is found before anything is created, too.
+func TestRefuseFilesOfUsers(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"TOKENVAULT_DATA_DIR=" + filepath.Join(dir, "data"), "TOKENVAULT_LISTEN=127.0.0.1:0", "TOKENVAULT_ORIGINS=https://app.example"}
+	assertion := "serve --mode assertion --assertion-issuer a --assertion-keys "
+	oidc := "serve --mode signin --oidc-issuer https://login.example --oidc-client-id v --oidc-client-secret-file "
+	for args, want := range map[string]string{
+		assertion + "/nowhere": "assertion-keys: /nowhere cannot be read (no such file or directory)",
+		assertion + empty:      "assertion-keys: " + empty + ": must be public keys",
+		oidc + "/nowhere":      "oidc-client-secret-file: /nowhere cannot be read (no such file or directory)",
+		oidc + empty:           "oidc-client-secret-file: " + empty + " is empty: leave the setting out for a public client",
+	} {
+		mustRefuse(t, dir, env, words(args), want)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 const (
 	defaultTimeout = 10 * time.Second
 	dialTimeout    = 5 * time.Second
+	defaultMaxBody = 1 << 20
 )
 
 // Options configures a client.
@@ -33,6 +34,9 @@ type Options struct {
 	Allow []string
 	// Timeout bounds a whole request. Default 10 s.
 	Timeout time.Duration
+	// MaxBody bounds the body of an answer; reading more fails with an
+	// [http.MaxBytesError]. Default 1 MiB.
+	MaxBody int64
 	// Resolve finds the addresses of a name. Default: the system's resolver.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
@@ -65,7 +69,10 @@ func NewClient(opts Options) *http.Client {
 
 // NewTransport returns what a guarded client sends with.
 func NewTransport(opts Options) http.RoundTripper {
-	g := &guard{allow: opts.Allow, resolve: opts.Resolve, dialer: net.Dialer{Timeout: dialTimeout}}
+	g := &guard{allow: opts.Allow, maxBody: opts.MaxBody, resolve: opts.Resolve, dialer: net.Dialer{Timeout: dialTimeout}}
+	if g.maxBody <= 0 {
+		g.maxBody = defaultMaxBody
+	}
 	if g.resolve == nil {
 		g.resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
@@ -84,18 +91,24 @@ func NewTransport(opts Options) http.RoundTripper {
 
 type guard struct {
 	allow   []string
+	maxBody int64
 	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	dialer  net.Dialer
 	next    *http.Transport
 }
 
-// RoundTrip refuses plain http to anything that is not allowed by name.
+// RoundTrip refuses plain http to anything that is not allowed by name, and bounds
+// the answer.
 func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	hostPort := hostPortOf(r)
 	if r.URL.Scheme != "https" && !g.allowed(hostPort) {
 		return nil, &BlockedError{HostPort: hostPort, Reason: "not https"}
 	}
-	return g.next.RoundTrip(r)
+	res, err := g.next.RoundTrip(r)
+	if err == nil {
+		res.Body = http.MaxBytesReader(nil, res.Body, g.maxBody)
+	}
+	return res, err
 }
 
 func hostPortOf(r *http.Request) string {

@@ -9,14 +9,14 @@ import (
 	"net/http"
 )
 
-//go:embed local.html
-var localHTML string
+//go:embed page.html
+var pageHTML string
 
-//go:embed local.css
-var localCSS string
+//go:embed page.css
+var pageCSS string
 
-// A localView is what the page shows.
-type localView struct {
+// A view is what the page shows.
+type view struct {
 	Title, Text string
 	Alert       bool
 	// Token and Next go into the form; without a token there is none.
@@ -26,24 +26,24 @@ type localView struct {
 	Style          template.CSS
 }
 
-// A localPage renders the one page there is. Its style is inline, named by hash
+// A page renders the one page there is. Its style is inline, named by hash
 // in the policy, so that the page loads nothing.
-type localPage struct {
+type page struct {
 	template *template.Template
 	policy   string
 }
 
-func newLocalPage() *localPage {
-	sum := sha256.Sum256([]byte(localCSS))
+func newPage() *page {
+	sum := sha256.Sum256([]byte(pageCSS))
 	style := "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-	return &localPage{
-		template: template.Must(template.New("local").Parse(localHTML)),
+	return &page{
+		template: template.Must(template.New("local").Parse(pageHTML)),
 		policy: "default-src 'none'; style-src " + style +
 			"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 	}
 }
 
-func (p *localPage) setHeaders(h http.Header) {
+func (p *page) setHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", p.policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -51,8 +51,8 @@ func (p *localPage) setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-func (p *localPage) answer(status int, view localView) http.Handler {
-	view.Style = template.CSS(localCSS) //nolint:gosec // embedded, not from a request
+func (p *page) answer(status int, view view) http.Handler {
+	view.Style = template.CSS(pageCSS) //nolint:gosec // embedded, not from a request
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		var page bytes.Buffer
 		if err := p.template.Execute(&page, view); err != nil {

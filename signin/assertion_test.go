@@ -1,0 +1,320 @@
+package signin
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// A signer is a host that signs assertions.
+type signer struct {
+	alg jose.SignatureAlgorithm
+	key any
+}
+
+func newHost(t *testing.T) (signer, crypto.PublicKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer{jose.ES256, key}, key.Public()
+}
+
+// claims returns what the host says of alice; nil values in change take a claim out.
+func claims(change map[string]any) map[string]any {
+	now := time.Now().Unix()
+	all := map[string]any{"iss": appURL, "aud": vaultURL, "sub": "alice", "iat": now, "exp": now + 60, "jti": rand.Text()}
+	maps.Copy(all, change)
+	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
+	return all
+}
+
+// sign returns an assertion with the headers.
+func (h signer) sign(t *testing.T, headers, claims map[string]any) string {
+	t.Helper()
+	opts := &jose.SignerOptions{}
+	opts.WithType(assertionType)
+	for name, value := range headers {
+		opts.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: h.alg, Key: h.key}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func newAssertion(t *testing.T, opts AssertionOptions) *Assertion {
+	t.Helper()
+	opts.Issuer = appURL
+	opts.SignInURL = appURL + "/vault?back={returnTo}"
+	a, err := NewAssertion(newVault(t), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// bring authenticates a request of the host's server.
+func (a *Assertion) bring(assertion string) (tokenvault.Actor, error) {
+	r := httptest.NewRequest(http.MethodGet, vaultURL+"/api/token-vault/credentials", nil)
+	r.Header.Set("Authorization", "Bearer "+assertion)
+	return a.Authenticate(r)
+}
+
+func TestAnAssertionNamesTheUser(t *testing.T) {
+	h, public := newHost(t)
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}})
+	got, err := a.bring(h.sign(t, map[string]any{"kid": "1"}, claims(map[string]any{"org_id": "acme", "org_admin": true})))
+	want := tokenvault.Actor{
+		Kind: tokenvault.ActorUser, ID: "alice", OrgAdmin: true,
+		Owner: tokenvault.Owner{Tenant: "default", OrganizationID: "acme", UserID: "alice"},
+	}
+	if err != nil || !cmp.Equal(got, want) {
+		t.Errorf("actor %+v, %v", got, err)
+	}
+	got, err = a.bring(h.sign(t, nil, claims(map[string]any{"org_admin": true})))
+	if err != nil || got.OrgAdmin {
+		t.Errorf("an administrator of no organization: %+v, %v", got, err)
+	}
+}
+
+// A4: what is not exactly an assertion of the registered key for this vault, now,
+// authenticates nobody.
+func TestA4ForgedAssertions(t *testing.T) {
+	h, public := newHost(t)
+	stranger, strangerKey := newHost(t)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsaPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: must(x509.MarshalPKIXPublicKey(rsaKey.Public()))})
+	var log strings.Builder
+	a := newAssertion(t, AssertionOptions{
+		Keys: []crypto.PublicKey{public, rsaKey.Public()}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	now := time.Now().Unix()
+	with := func(change map[string]any) string { return h.sign(t, nil, claims(change)) }
+	valid := with(nil)
+	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"`+assertionType+`"}`)) + "." + strings.Split(valid, ".")[1] + "."
+	jwk := jose.JSONWebKey{Key: strangerKey, KeyID: "1"}
+	for name, assertion := range map[string]string{
+		"alg none":                     none,
+		"HS256 with the RSA key's PEM": signer{jose.HS256, rsaPEM}.sign(t, nil, claims(nil)),
+		"another key":                  stranger.sign(t, nil, claims(nil)),
+		"jwk header":                   stranger.sign(t, map[string]any{"jwk": jwk}, claims(nil)),
+		"jku header":                   h.sign(t, map[string]any{"jku": "https://evil.example/jwks"}, claims(nil)),
+		"x5u header":                   h.sign(t, map[string]any{"x5u": "https://evil.example/cert"}, claims(nil)),
+		"kid traversal, another key":   stranger.sign(t, map[string]any{"kid": "../../../dev/null"}, claims(nil)),
+		"kid not text":                 h.sign(t, map[string]any{"kid": 1}, claims(nil)),
+		"typ JWT":                      h.sign(t, map[string]any{"typ": "JWT"}, claims(nil)),
+		"another issuer":               with(map[string]any{"iss": "https://evil.example"}),
+		"no issuer":                    with(map[string]any{"iss": nil}),
+		"another audience":             with(map[string]any{"aud": "https://other.example"}),
+		"two audiences":                with(map[string]any{"aud": []string{vaultURL, "https://other.example"}}),
+		"no audience":                  with(map[string]any{"aud": nil}),
+		"expired":                      with(map[string]any{"iat": now - 61, "exp": now - 1}),
+		"no exp":                       with(map[string]any{"exp": nil}),
+		"no iat":                       with(map[string]any{"iat": nil}),
+		"from the future":              with(map[string]any{"iat": now + 60, "exp": now + 120}),
+		"longer than a minute":         with(map[string]any{"exp": now + 61}),
+		"no jti":                       with(map[string]any{"jti": nil}),
+		"jti not text":                 with(map[string]any{"jti": 7}),
+		"no sub":                       with(map[string]any{"sub": nil}),
+		"sub with a control character": with(map[string]any{"sub": "alice\n"}),
+		"org_id too long":              with(map[string]any{"org_id": strings.Repeat("o", 256)}),
+		"org_admin not a boolean":      with(map[string]any{"org_id": "acme", "org_admin": "false"}),
+		"cut":                          valid[:len(valid)-4],
+		"empty":                        "",
+		"garbage":                      "a.b.c",
+	} {
+		if actor, err := a.bring(assertion); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+			t.Errorf("%s: %+v, %v", name, actor, err)
+		}
+	}
+	if strings.Contains(log.String(), strings.Split(valid, ".")[2]) || strings.Contains(log.String(), "alice") {
+		t.Errorf("the log holds what was sent:\n%s", &log)
+	}
+	if _, err := a.bring(valid); err != nil {
+		t.Errorf("the valid one: %v", err)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestAnAssertionIsUsedOnce(t *testing.T) {
+	h, public := newHost(t)
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}})
+	assertion := h.sign(t, nil, claims(nil))
+	if _, err := a.bring(assertion); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.bring(assertion); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+		t.Errorf("again: %v", err)
+	}
+	again := send(a.Handler(), "POST", vaultURL+AssertionPath, url.Values{"assertion": {assertion}}, withHeader("Origin", appURL))
+	if again.StatusCode != http.StatusUnauthorized || len(again.Cookies()) > 0 {
+		t.Errorf("again, by a browser: status %d, cookies %v", again.StatusCode, again.Cookies())
+	}
+}
+
+func TestABrowserBringsAnAssertionFromARegisteredOrigin(t *testing.T) {
+	h, public := newHost(t)
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}})
+	form := func() url.Values {
+		return url.Values{"assertion": {h.sign(t, nil, claims(nil))}, "next": {"/connect/ar_1?x=1"}}
+	}
+	for _, origin := range []string{"", "null", "https://evil.example", vaultURL, appURL + ".evil.example"} {
+		resp := send(a.Handler(), "POST", vaultURL+AssertionPath, form(), withHeader("Origin", origin))
+		if resp.StatusCode != http.StatusForbidden || len(resp.Cookies()) > 0 {
+			t.Errorf("from %q: status %d, cookies %v", origin, resp.StatusCode, resp.Cookies())
+		}
+	}
+	get := send(a.Handler(), "GET", vaultURL+AssertionPath+"?"+form().Encode(), nil, withHeader("Origin", appURL))
+	if get.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("in a URL: status %d", get.StatusCode)
+	}
+
+	resp := send(a.Handler(), "POST", vaultURL+AssertionPath, form(), withHeader("Origin", appURL))
+	if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/connect/ar_1?x=1" {
+		t.Fatalf("status %d, to %s", resp.StatusCode, resp.Header.Get("Location"))
+	}
+	cookie := resp.Cookies()[0]
+	if cookie.Name != "__Host-tv_session" || !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteLaxMode || cookie.Path != "/" {
+		t.Errorf("cookie %+v", cookie)
+	}
+	if actor, err := whose(a, resp.Cookies()); err != nil || actor.Owner.UserID != "alice" {
+		t.Errorf("%+v, %v", actor, err)
+	}
+	if _, err := whose(a, nil); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+		t.Errorf("without the cookie: %v", err)
+	}
+	for _, next := range []string{"https://evil.example", "//evil.example", `/\evil.example`, "javascript:alert(1)"} {
+		away := url.Values{"assertion": {h.sign(t, nil, claims(nil))}, "next": {next}}
+		resp := send(a.Handler(), "POST", vaultURL+AssertionPath, away, withHeader("Origin", appURL))
+		if resp.Header.Get("Location") != "/" {
+			t.Errorf("next %q leads to %s", next, resp.Header.Get("Location"))
+		}
+	}
+}
+
+func TestSignOut(t *testing.T) {
+	_, public := newHost(t)
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}})
+	cross := send(a.Handler(), "POST", vaultURL+SignOutPath, nil, withHeader("Sec-Fetch-Site", "cross-site"))
+	if cross.StatusCode != http.StatusForbidden || len(cross.Cookies()) > 0 {
+		t.Errorf("from another site: %d %v", cross.StatusCode, cross.Cookies())
+	}
+	resp := send(a.Handler(), "POST", vaultURL+SignOutPath, nil, withHeader("Sec-Fetch-Site", "same-origin"))
+	if resp.StatusCode != http.StatusOK || resp.Cookies()[0].MaxAge >= 0 {
+		t.Errorf("%d %v", resp.StatusCode, resp.Cookies())
+	}
+}
+
+func TestKeysFromTheHostsURL(t *testing.T) {
+	h, public := newHost(t)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: "1", Algorithm: "ES256", Use: "sig"}}})
+	}))
+	defer srv.Close()
+	allow := []string{strings.TrimPrefix(srv.URL, "http://")}
+	a := newAssertion(t, AssertionOptions{KeysURL: srv.URL, Allow: allow})
+	if _, err := a.bring(h.sign(t, map[string]any{"kid": "1"}, claims(nil))); err != nil {
+		t.Error(err)
+	}
+	if _, err := a.bring(h.sign(t, map[string]any{"kid": "2"}, claims(nil))); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+		t.Errorf("an unknown kid: %v", err)
+	}
+	guarded := newAssertion(t, AssertionOptions{KeysURL: srv.URL})
+	if _, err := guarded.bring(h.sign(t, map[string]any{"kid": "1"}, claims(nil))); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+		t.Errorf("keys from a private address that is not allowed: %v", err)
+	}
+}
+
+func TestParseKeys(t *testing.T) {
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edPublic, edPrivate, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	set := func(keys ...jose.JSONWebKey) string {
+		return string(must(json.Marshal(jose.JSONWebKeySet{Keys: keys})))
+	}
+	ecPEM, edPEM := block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(ec.Public()))), block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(edPublic)))
+	for name, tc := range map[string]struct {
+		text string
+		keys int
+	}{
+		"one PEM": {ecPEM, 1}, "two PEMs": {ecPEM + edPEM, 2},
+		"JWK Set":     {set(jose.JSONWebKey{Key: ec.Public(), KeyID: "1"}, jose.JSONWebKey{Key: edPublic}), 2},
+		"private JWK": {set(jose.JSONWebKey{Key: ec}), 0}, "symmetric JWK": {set(jose.JSONWebKey{Key: []byte("secret")}), 0},
+		"private PEM": {block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(edPrivate))), 0},
+		"empty set":   {`{"keys":[]}`, 0}, "no key": {"", 0}, "not JSON": {"{", 0}, "broken PEM": {block("PUBLIC KEY", []byte("x")), 0},
+	} {
+		keys, err := ParseKeys([]byte(tc.text))
+		if len(keys) != tc.keys || (err == nil) != (tc.keys > 0) || err != nil && !errors.Is(err, tokenvault.ErrInvalid) {
+			t.Errorf("%s: %d keys, %v", name, len(keys), err)
+		}
+	}
+}
+
+func TestAssertionOptions(t *testing.T) {
+	_, public := newHost(t)
+	keys := []crypto.PublicKey{public}
+	for field, opts := range map[string]AssertionOptions{
+		"assertionIssuer":  {Keys: keys},
+		"assertionKeys":    {Issuer: appURL, Keys: keys, KeysURL: appURL},
+		"assertionKeysUrl": {Issuer: appURL, KeysURL: "keys"},
+		"signInUrl":        {Issuer: appURL, Keys: keys, SignInURL: "javascript:alert(1)"},
+	} {
+		_, err := NewAssertion(newVault(t), opts)
+		if wrong, ok := errors.AsType[*tokenvault.FieldError](err); !ok || wrong.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
