@@ -7,6 +7,18 @@ import { listen } from '../providers/loopback.mjs';
 
 export const COOKIE = 'host_session';
 
+const { privateKey, publicKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
+const base64url = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+/** What the host says of a user to one vault, for a minute. */
+function assertion(issuer, vault, userId) {
+  const now = Math.floor(Date.now() / 1000);
+  const head = base64url({ typ: 'tokenvault-assertion+jwt', alg: 'ES256', kid: '1' });
+  const claims = base64url({ iss: issuer, aud: vault, sub: userId, iat: now, exp: now + 60, jti: crypto.randomUUID() });
+  const signature = crypto.sign('sha256', Buffer.from(`${head}.${claims}`), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  return `${head}.${claims}.${signature.toString('base64url')}`;
+}
+
 const page = (body) => `<!doctype html><html lang="en"><meta charset="utf-8"><title>Host</title><h1>Host</h1>${body}
 <script>
   window.told = [];
@@ -48,6 +60,25 @@ export async function startHost(complete) {
       res.setHeader('content-type', 'application/json');
       res.end(JSON.stringify(who ?? null));
     },
+    '/keys': (_req, res) => {
+      res.setHeader('content-type', 'application/json');
+      res.end(JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: '1', alg: 'ES256', use: 'sig' }] }));
+    },
+    // Brings who is signed in to the vault; the vault's address is fixed, not taken from the query.
+    '/vault': (req, res, q) => {
+      const who = session(req);
+      if (!who) return res.end(page('sign in first'));
+      const back = new URL(q.get('returnTo'));
+      const statement = assertion(host.origin, host.vault, who.userId);
+      host.statements.push(statement);
+      res.end(page(`<form method="post" action="${host.vault}/signin/assertion">
+        <input type="hidden" name="assertion" value="${statement}">
+        <input type="hidden" name="next" value="${escape(back.pathname + back.search)}">
+        <noscript><button>Continue</button></noscript></form><script>document.forms[0].submit()</script>`));
+    },
+    // On another name: somebody who has a statement posts it in a visitor's browser.
+    '/bring': (_req, res, q) => res.end(page(`<form method="post" action="${host.vault}/signin/assertion">
+      <input type="hidden" name="assertion" value="${escape(q.get('assertion'))}"><button>Win a prize</button></form>`)),
     '/connected': async (req, res, q) => {
       const who = session(req);
       const next = who && (await complete(q.get('authRequestId'), q.get('handle'), who.userId));
@@ -83,13 +114,17 @@ export async function startHost(complete) {
     res.end();
   });
   const port = await listen(server, 0);
-  return {
+  const host = {
     origin: `http://app.corp.localhost:${port}`,
     hostile: `http://evil.localhost:${port}`,
     sessionURL: `http://127.0.0.1:${port}/session`,
+    keysURL: `http://127.0.0.1:${port}/keys`,
+    vault: '', // set once it is known
+    statements: [], // what was said to the vault
     stop: () => {
       server.closeAllConnections();
       server.close();
     },
   };
+  return host;
 }

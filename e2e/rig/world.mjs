@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { person } from '../browser.mjs';
+import { consent, person } from '../browser.mjs';
 import { listen } from '../providers/loopback.mjs';
 import { COOKIE, startHost } from './host.mjs';
 
@@ -74,7 +74,7 @@ oauth2:
   authorizationParams: {prompt: consent}
 `;
 
-/** One vault with all that is around it. Options: mode (session, verifier or local), coop. */
+/** One vault with all that is around it. Options: mode, coop. */
 export async function startWorld({ mode = 'session', coop = 'same-origin' } = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
   const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode);
@@ -106,12 +106,48 @@ class World {
     this.provider = child;
     ({ issuer: this.issuer, control: this.control } = JSON.parse(line));
     this.reached = `http://127.0.0.1:${new URL(this.issuer).port}`;
+    if (this.mode === 'signin') await this.startLogin();
     await this.startVault();
+  }
+
+  /** Starts the server at which users sign in to the vault: not the provider. */
+  async startLogin() {
+    const { child, line } = await start('node', ['oidc-op.mjs'], {
+      cwd: path.join(root, 'e2e', 'providers'), stdio: ['pipe', 'pipe', 'ignore'], env: { ...process.env, PORT: '0', CTRL_PORT: '0' },
+    }, '"issuer"');
+    this.login = { process: child, ...JSON.parse(line) };
+  }
+
+  /** What the vault is told about how users are proven. */
+  async userSettings() {
+    switch (this.mode) {
+      case 'session':
+        return { TOKENVAULT_SESSION_URL: this.host.sessionURL, TOKENVAULT_SESSION_COOKIES: COOKIE };
+      case 'verifier':
+        return { TOKENVAULT_VERIFY_URL: `${this.host.origin}/connected` };
+      case 'assertion':
+        return {
+          TOKENVAULT_ASSERTION_ISSUER: this.host.origin, TOKENVAULT_ASSERTION_KEYS_URL: this.host.keysURL,
+          TOKENVAULT_SIGN_IN_URL: `${this.host.origin}/vault?returnTo={returnTo}`,
+          TOKENVAULT_ALLOW_HOSTS: [new URL(this.reached).host, new URL(this.host.keysURL).host].join(','),
+        };
+      case 'signin': {
+        const secretFile = path.join(this.dir, 'login-secret');
+        await writeFile(secretFile, client.secret);
+        await fetch(`${this.login.control}/callbacks`, { method: 'PUT', body: JSON.stringify([`${this.vault}/signin/oidc/callback`]) });
+        return {
+          TOKENVAULT_OIDC_ISSUER: this.login.issuer, TOKENVAULT_OIDC_CLIENT_ID: client.id, TOKENVAULT_OIDC_CLIENT_SECRET_FILE: secretFile,
+          TOKENVAULT_ALLOW_HOSTS: [new URL(this.reached).host, new URL(this.login.issuer).host].join(','),
+        };
+      }
+    }
+    return {};
   }
 
   async startVault() {
     const port = await freePort();
     this.vault = this.mode === 'local' ? `http://127.0.0.1:${port}` : `http://vault.corp.localhost:${port}`;
+    this.host.vault = this.vault;
     const file = path.join(this.dir, 'idp.yaml');
     await writeFile(file, definition(this.issuer, this.reached));
     this.env = {
@@ -119,10 +155,7 @@ class World {
       TOKENVAULT_ALLOW_HOSTS: new URL(this.reached).host, TOKENVAULT_LISTEN: `127.0.0.1:${port}`, TOKENVAULT_PUBLIC_URL: this.vault,
       TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
     };
-    if (this.mode === 'session') {
-      Object.assign(this.env, { TOKENVAULT_SESSION_URL: this.host.sessionURL, TOKENVAULT_SESSION_COOKIES: COOKIE });
-    }
-    if (this.mode === 'verifier') this.env.TOKENVAULT_VERIFY_URL = `${this.host.origin}/connected`;
+    Object.assign(this.env, await this.userSettings());
     const set = ['app', 'set', 'idp', '--client-id', client.id, '--secret-file', '-'];
     const printed = await run(binary, set, { env: this.env, input: `${client.secret}\n` });
     const redirectURL = printed.split('provider: ')[1];
@@ -140,6 +173,7 @@ class World {
     for (const browser of this.browsers) await browser.close();
     const code = this.server && (await stop(this.server));
     if (this.provider) await stop(this.provider);
+    if (this.login) await stop(this.login.process);
     this.host?.stop();
     await rm(this.dir, { recursive: true, force: true });
     if (code) throw new Error(`the vault ended with status ${code}`);
@@ -156,10 +190,25 @@ class World {
     });
     if (user && this.mode !== 'local') {
       const page = await browser.newPage();
-      await page.goto(`${this.host.origin}/login?user=${user}`);
+      await this.signIn(page, user);
       await page.close();
     }
     return browser;
+  }
+
+  /** Signs a browser in at the host, and at the vault where that is another thing. */
+  async signIn(page, user) {
+    await page.goto(`${this.host.origin}/login?user=${user}`);
+    const arrived = `${this.vault}/connect/error`;
+    if (this.mode === 'assertion') {
+      await page.goto(`${this.host.origin}/vault?returnTo=${encodeURIComponent(arrived)}`);
+      await page.waitForURL(arrived);
+    }
+    if (this.mode === 'signin') {
+      await page.goto(`${this.vault}/signin/oidc?next=${encodeURIComponent('/connect/error')}`);
+      await consent(page, user);
+      await page.waitForURL(arrived);
+    }
   }
 
   /** The key of the agent that acts for a user. */
@@ -217,7 +266,8 @@ class World {
 
   /** Every secret that the provider issued, its client's, and the keys. */
   async secrets() {
-    return [...(await (await fetch(`${this.control}/issued`)).json()), ...this.keys.values()];
+    const issued = [this.control, this.login?.control].filter(Boolean).map(async (url) => (await fetch(`${url}/issued`)).json());
+    return [...(await Promise.all(issued)).flat(), ...this.keys.values(), ...this.host.statements];
   }
 
   /** All that was written or shown, by where: files of the data folder, the log, the audit, the browsers. */
