@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/.cache/node/node_modules/node/bin:$(PATH)
 GO       ?= go
 FUZZTIME ?= 10s
 AUTO     ?=
+MODE     ?= local
 BINARY   := bin/tokenvault
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 # Modules of their own: a heavy dependency there stays out of ours.
@@ -29,8 +30,8 @@ build: ## Build bin/tokenvault: static, reproducible, no Node needed
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/tokenvault
 
 .PHONY: demo
-demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself
-	$(GO) run ./examples/demo $(if $(AUTO),--auto)
+demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself; MODE=local, session, verifier, assertion or signin
+	$(GO) run ./examples/demo --mode $(MODE) $(if $(AUTO),--auto)
 
 .PHONY: test
 test: deps build ## Run every test: vet, race detector, nested modules, browser rig

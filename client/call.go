@@ -52,6 +52,12 @@ func (e *Error) Unwrap() error {
 		return tokenvault.ErrConflict
 	case "expired":
 		return tokenvault.ErrExpired
+	case "state_invalid":
+		return tokenvault.ErrStateInvalid
+	case "no_app":
+		return tokenvault.ErrNoApp
+	case "account_mismatch":
+		return tokenvault.ErrAccountMismatch
 	case "unavailable":
 		return tokenvault.ErrUnavailable
 	}

@@ -82,6 +82,7 @@ func startVault() *rig {
 	root := must(keyring.FromKey(tokenvault.NewSecret("5cD0qv1F0mJmJ5m0mGQWq3m0bX8h4mFqk3m7eS3c2mM=")))
 	vault := must(tokenvault.New(memory.New(nil), root, catalog, &tokenvault.Options{
 		PublicURL: "https://vault.example", AuthRequestTTL: 5 * time.Minute,
+		Origins: []string{"https://app.example"}, VerifyURL: "https://app.example/connected",
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: &provider{}},
 	}))
 	r := &rig{Vault: vault, Handler: httpapi.NewV1Handler(vault, nil)}

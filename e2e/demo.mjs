@@ -1,10 +1,10 @@
-// Clicks through the demo as a user would: signs in to the vault, asks the agent,
+// Clicks through the demo as a user would: signs in, asks the agent,
 // connects in the popup, sees the same call resume, sees a refresh, disconnects,
 // and asks again. What pages showed is kept in a file, to be searched for secrets.
 import { appendFileSync } from 'node:fs';
 import { consent, launch } from './browser.mjs';
 
-const { SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE } = process.env;
+const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE } = process.env;
 const browser = await launch();
 process.on('SIGTERM', () => browser.close().finally(() => process.exit(1)));
 
@@ -27,6 +27,7 @@ try {
   const popupOpens = context.waitForEvent('page');
   await page.getByRole('button', { name: 'Connect', exact: true }).click();
   const popup = await popupOpens;
+  if (MODE === 'signin') await consent(popup, 'ada'); // to the vault, before anything else
   await popup.locator('button[form=decide]').click();
   await consent(popup, 'ada');
 

@@ -29,7 +29,7 @@ func (d *demo) drive(ctx context.Context, watch *watcher) error {
 	ctx, cancel := context.WithTimeout(ctx, driveTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", filepath.Join("e2e", "demo.mjs")) //nolint:gosec // a script of this repository
-	cmd.Env = append(os.Environ(), "SIGN_IN_URL="+d.signInURL, "CHAT_URL="+d.chatURL, "VAULT_URL="+d.vaultURL,
+	cmd.Env = append(os.Environ(), "SIGN_IN_URL="+d.signInURL, "CHAT_URL="+d.chat.url, "MODE="+string(d.mode), "VAULT_URL="+d.vaultURL,
 		"PAGES_FILE="+filepath.Join(d.dir, "pages.txt"))
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

@@ -30,11 +30,13 @@ type message struct {
 
 // chat is the host application.
 type chat struct {
-	url    string
-	ctx    context.Context //nolint:containedctx // calls outlive the request that asked
-	agent  *agent
-	server *client.Client // the application's own server, with a back end's key
-	http   *http.Server
+	url         string
+	internalURL string          // for the vault, which may not know the name
+	user        string          // its one user
+	ctx         context.Context //nolint:containedctx // calls outlive the request that asked
+	agent       *agent
+	server      *client.Client // the application's own server, with a back end's key
+	http        *http.Server
 
 	mu           sync.Mutex // protects all below
 	calls        int
@@ -43,12 +45,14 @@ type chat struct {
 	changed      chan struct{} // closed and replaced with each message
 }
 
-func newChat(ctx context.Context, vaultURL, issuer string, agentKey, backendKey tokenvault.Secret) (*chat, error) {
-	asAgent, err := client.New(vaultURL, agentKey, nil)
+// newChat starts the application at a name, for a user, with its two keys at the
+// vault.
+func newChat(ctx context.Context, d *demo, agentKey, backendKey tokenvault.Secret) (*chat, error) {
+	asAgent, err := client.New(d.apiURL, agentKey, nil)
 	if err != nil {
 		return nil, err
 	}
-	asServer, err := client.New(vaultURL, backendKey, nil)
+	asServer, err := client.New(d.apiURL, backendKey, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +64,10 @@ func newChat(ctx context.Context, vaultURL, issuer string, agentKey, backendKey 
 	if err != nil {
 		return nil, err
 	}
-	// Another name than the vault's, so that cookies do not mix.
-	c := &chat{url: "http://localhost:" + port, ctx: ctx, agent: &agent{asAgent, issuer}, server: asServer, changed: make(chan struct{})}
+	c := &chat{
+		url: "http://" + d.mode.chatName() + ":" + port, internalURL: "http://127.0.0.1:" + port, user: d.mode.user(), ctx: ctx,
+		agent: &agent{asAgent, d.issuer}, server: asServer, changed: make(chan struct{}),
+	}
 	files, err := fs.Sub(page, "page")
 	if err != nil {
 		return nil, err
@@ -71,6 +77,7 @@ func newChat(ctx context.Context, vaultURL, issuer string, agentKey, backendKey 
 	mux.HandleFunc("POST /ask", c.ask)
 	mux.HandleFunc("POST /disconnect", c.disconnect)
 	mux.HandleFunc("GET /events", c.events)
+	newSignIn(c, d.vaultURL, d.signing).routes(mux)
 	c.http = &http.Server{Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = c.http.Serve(listener) }()
 	return c, nil
@@ -118,7 +125,7 @@ func (c *chat) disconnect(w http.ResponseWriter, r *http.Request) {
 	id := c.credentialID
 	c.mu.Unlock()
 	m := message{Kind: "disconnected", Text: "Disconnected."}
-	if err := c.server.Revoke(r.Context(), client.Owner{UserID: "local"}, id); err != nil {
+	if err := c.server.Revoke(r.Context(), client.Owner{UserID: c.user}, id); err != nil {
 		m = message{Kind: "failed", Text: err.Error()}
 	}
 	c.say(m)

@@ -22,16 +22,21 @@ import (
 func main() {
 	auto := flag.Bool("auto", false, "click through by a headless browser, then exit")
 	binary := flag.String("binary", "bin/tokenvault", "the vault's binary")
+	modeName := flag.String("mode", "local", "how the vault is told who the user is: local, session, verifier, assertion or signin")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *binary, *auto); err != nil {
+	if err := run(ctx, *modeName, *binary, *auto); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, binary string, auto bool) (err error) {
+func run(ctx context.Context, modeName, binary string, auto bool) (err error) {
+	mode, err := parseMode(modeName)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "tokenvault-demo-")
 	if err != nil {
 		return err
@@ -43,12 +48,12 @@ func run(ctx context.Context, binary string, auto bool) (err error) {
 	if err != nil {
 		return err
 	}
-	d := &demo{dir: dir, binary: binary, fail: fail}
+	d := &demo{mode: mode, dir: dir, binary: binary, fail: fail}
 	defer func() { err = errors.Join(err, d.stop()) }()
 	if err := d.start(ctx); err != nil {
 		return reason(ctx, err)
 	}
-	watch := &watcher{url: d.vaultURL, key: d.auditKey, seen: make(chan struct{})}
+	watch := &watcher{url: d.apiURL, key: d.auditKey, seen: make(chan struct{})}
 	go watch.run(ctx)
 	if auto {
 		return reason(ctx, d.drive(ctx, watch))
@@ -70,16 +75,25 @@ func reason(ctx context.Context, err error) error {
 }
 
 func (d *demo) explain() {
+	var first string
+	switch d.mode {
+	case modeLocal:
+		first = "This is the vault's one-time sign-in link: it tells the vault that this browser is you."
+	case modeSignIn:
+		first = "This is the chat's own sign-in. The vault will send you to its sign-in server too: be ada there."
+	default:
+		first = "This is the chat's own sign-in: in this mode the vault learns from it that the browser is Ada's."
+	}
 	fmt.Printf(`
-The demo runs. Open in a browser on this machine:
+The demo runs, in mode %s. Open in a browser on this machine:
 
   1. %s
-     This is the vault's one-time sign-in link: it tells the vault that this browser is you.
+     %s
 
   2. %s
      The chat. Ask "who am I?": the call pauses, you connect, the same call resumes.
      The OAuth server takes any name and password.
 
 Press Ctrl-C to end it. Steps appear below as they happen.
-`, d.signInURL, d.chatURL)
+`, d.mode, d.signInURL, first, d.chat.url)
 }

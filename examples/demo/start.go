@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,10 +18,11 @@ import (
 )
 
 const (
-	providerID   = "demo"
-	clientID     = "vault-basic"
-	clientSecret = "secret-of-vault-basic-7f3a9c51d2"
-	accessTTL    = "8" // seconds, so that a refresh can be seen
+	providerID     = "demo"
+	clientID       = "vault-basic"
+	publicClientID = "vault-public"
+	clientSecret   = "secret-of-vault-basic-7f3a9c51d2"
+	accessTTL      = "8" // seconds, so that a refresh can be seen
 )
 
 // demo is what runs, and where.
@@ -29,21 +31,25 @@ type demo struct {
 	binary string
 	fail   context.CancelCauseFunc
 
-	provider  *process
-	issuer    string
-	control   string // the provider's control server
-	vault     *process
-	vaultURL  string
-	signInURL string
-	chat      *chat
-	chatURL   string
-	auditKey  tokenvault.Secret
-	secrets   []tokenvault.Secret // what must be found nowhere
+	mode        mode
+	signing     *ecdsa.PrivateKey // the application's
+	provider    *process
+	issuer      string
+	control     string // the provider's control server
+	login       *process
+	loginIssuer string
+	vault       *process
+	vaultURL    string // for browsers
+	apiURL      string // for programs, which may not know the name
+	signInURL   string
+	chat        *chat
+	auditKey    tokenvault.Secret
+	secrets     []tokenvault.Secret // what must be found nowhere
 }
 
 // start brings everything up, in the order in which one needs the other.
 func (d *demo) start(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{d.startProvider, d.writeProvider, d.registerApp, d.startVault, d.startChat} {
+	for _, step := range []func(context.Context) error{d.startProvider, d.writeProvider, d.choosePort, d.startLogin, d.startChat, d.registerApp, d.startVault} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -55,33 +61,43 @@ func (d *demo) stop() error {
 	if d.chat != nil {
 		d.chat.stop()
 	}
-	return errors.Join(d.vault.stop(), d.provider.stop())
+	return errors.Join(d.vault.stop(), d.provider.stop(), d.login.stop())
 }
 
 // startProvider starts the independent OAuth server.
 func (d *demo) startProvider(ctx context.Context) error {
+	p, where, err := d.launchOP(ctx, "the OAuth server", "localhost")
+	if err != nil {
+		return err
+	}
+	d.provider, d.issuer, d.control = p, where.Issuer, where.Control
+	return nil
+}
+
+// opAddress is where an OAuth server is.
+type opAddress struct{ Issuer, Control string }
+
+func (d *demo) launchOP(ctx context.Context, name, host string) (*process, opAddress, error) {
+	var where opAddress
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "node", "oidc-op.mjs") // ended by stop
 	cmd.Dir = filepath.Join("e2e", "providers")
 	if _, err := os.Stat(filepath.Join(cmd.Dir, "node_modules")); err != nil {
-		return errors.New("the OAuth server is not installed: run 'make deps', from the repository's folder")
+		return nil, where, errors.New("the OAuth server is not installed: run 'make deps', from the repository's folder")
 	}
-	cmd.Env = append(os.Environ(), "PORT=0", "CTRL_PORT=0", "HOST_NAME=localhost", "ACCESS_TTL="+accessTTL)
-	p, err := launch("the OAuth server", filepath.Join(d.dir, "provider.log"), cmd)
+	cmd.Env = append(os.Environ(), "PORT=0", "CTRL_PORT=0", "HOST_NAME="+host, "ACCESS_TTL="+accessTTL)
+	p, err := launch(name, filepath.Join(d.dir, "provider.log"), cmd)
 	if err != nil {
-		return err
+		return nil, where, err
 	}
-	d.provider = p
-	defer p.watch(ctx, d.fail)
 	ready, err := p.line("{")
+	p.watch(ctx, d.fail)
+	if err == nil {
+		err = json.Unmarshal([]byte("{"+ready), &where)
+	}
 	if err != nil {
-		return err
+		return nil, where, errors.Join(err, p.stop())
 	}
-	var where struct{ Issuer, Control string }
-	if err := json.Unmarshal([]byte("{"+ready), &where); err != nil {
-		return err
-	}
-	d.issuer, d.control = where.Issuer, where.Control
-	return nil
+	return p, where, nil
 }
 
 func (d *demo) providerHost() string { return strings.TrimPrefix(d.issuer, "http://") }
@@ -112,12 +128,24 @@ oauth2:
 func (d *demo) providerFile() string { return filepath.Join(d.dir, "demo.yaml") }
 func (d *demo) dataDir() string      { return filepath.Join(d.dir, "data") }
 
+// choosePort decides where the vault will be.
+func (d *demo) choosePort(ctx context.Context) error {
+	address, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(address)
+	d.apiURL, d.vaultURL = "http://"+address, "http://"+d.mode.vaultName()+":"+port
+	return err
+}
+
 // command returns a call of the vault's binary.
 func (d *demo) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), d.binary, args...) //nolint:gosec // the binary that is demonstrated
 	cmd.Env = append(os.Environ(),
 		"TOKENVAULT_DATA_DIR="+d.dataDir(), "TOKENVAULT_PROVIDER_FILES="+d.providerFile(),
-		"TOKENVAULT_ALLOW_HOSTS="+d.providerHost(), "TOKENVAULT_LISTEN="+strings.TrimPrefix(d.vaultURL, "http://"),
+		"TOKENVAULT_ALLOW_HOSTS="+strings.Join([]string{d.providerHost(), strings.TrimPrefix(d.loginIssuer, "http://")}, ","),
+		"TOKENVAULT_LISTEN="+strings.TrimPrefix(d.apiURL, "http://"), "TOKENVAULT_PUBLIC_URL="+d.vaultURL,
 		"TOKENVAULT_LOG_LEVEL=debug", "TOKENVAULT_LOG_FORMAT=json")
 	return cmd
 }
@@ -125,11 +153,6 @@ func (d *demo) command(args ...string) *exec.Cmd {
 // registerApp does what an administrator does: it registers the vault at the
 // provider, and the provider's client at the vault.
 func (d *demo) registerApp(ctx context.Context) error {
-	port, err := freePort(ctx)
-	if err != nil {
-		return err
-	}
-	d.vaultURL = "http://" + port
 	set := d.command("app", "set", providerID, "--client-id", clientID, "--secret-file", "-")
 	set.Stdin = strings.NewReader(clientSecret + "\n")
 	out, err := output(set)
@@ -137,11 +160,16 @@ func (d *demo) registerApp(ctx context.Context) error {
 		return err
 	}
 	_, redirectURL, _ := strings.Cut(strings.TrimSpace(out), "provider: ")
+	return putCallbacks(ctx, d.control, redirectURL)
+}
+
+// putCallbacks registers a redirect URL at an OAuth server.
+func putCallbacks(ctx context.Context, control, redirectURL string) error {
 	body, err := json.Marshal([]string{redirectURL})
 	if err != nil {
 		return err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, d.control+"/callbacks", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, control+"/callbacks", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -180,19 +208,30 @@ func (d *demo) newKey(args ...string) (tokenvault.Secret, error) {
 
 // startVault starts the server that is demonstrated.
 func (d *demo) startVault(ctx context.Context) error {
-	p, err := launch("the vault", filepath.Join(d.dir, "vault.log"), d.command("serve"))
+	settings, err := d.settings()
+	if err != nil {
+		return err
+	}
+	serve := d.command("serve", "--mode", string(d.mode), "--origins", d.chat.url)
+	serve.Env = append(serve.Env, settings...)
+	p, err := launch("the vault", filepath.Join(d.dir, "vault.log"), serve)
 	if err != nil {
 		return err
 	}
 	d.vault = p
 	defer p.watch(ctx, d.fail)
+	if d.mode != modeLocal {
+		d.signInURL = d.chat.url + "/login"
+		_, err = p.line("Serving ")
+		return err
+	}
 	d.signInURL, err = p.line("Sign in with this link, once, within 15 minutes: ")
 	return err
 }
 
 // startChat starts the host application: a chat page with an agent.
 func (d *demo) startChat(ctx context.Context) error {
-	agent, err := d.newKey("assistant", "--user", "local")
+	agent, err := d.newKey("assistant", "--user", d.mode.user())
 	if err != nil {
 		return err
 	}
@@ -203,10 +242,9 @@ func (d *demo) startChat(ctx context.Context) error {
 	if d.auditKey, err = d.newKey("auditor", "--kind", "admin"); err != nil {
 		return err
 	}
-	d.chat, err = newChat(ctx, d.vaultURL, d.issuer, agent, backend)
-	if err != nil {
+	if d.signing, err = newSigningKey(); err != nil {
 		return err
 	}
-	d.chatURL = d.chat.url
-	return nil
+	d.chat, err = newChat(ctx, d, agent, backend)
+	return err
 }
