@@ -221,7 +221,12 @@ func (r *rig) token(t testing.TB, scopes ...string) string {
 // callback.
 func (r *rig) start(t testing.TB, requestID string) tokenvault.Return {
 	t.Helper()
-	redirect, err := r.StartConnect(t.Context(), aliceUser, tokenvault.StartConnect{AuthRequestID: requestID})
+	return r.startAs(t, aliceUser, requestID)
+}
+
+func (r *rig) startAs(t testing.TB, person tokenvault.Actor, requestID string) tokenvault.Return {
+	t.Helper()
+	redirect, err := r.StartConnect(t.Context(), person, tokenvault.StartConnect{AuthRequestID: requestID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -16,6 +17,8 @@ const (
 	refreshPoll    = 100 * time.Millisecond // while another process refreshes
 	holdOff        = 5 * time.Second        // after a failure, before the next refresh behind
 	commitRetry    = 20 * time.Millisecond  // first pause; doubles
+
+	codeInvalidClient = "invalid_client" // RFC 6749 section 5.2
 )
 
 // A reauthError says that a connection needs its owner.
@@ -166,7 +169,7 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, reason)
 	case Transient:
 		v.heldOff.Store(turn.Connection.ID, time.Now().Add(max(o.Err.RetryAfter, holdOff)))
-		return Connection{}, Credential{}, false, errors.Join(o.Err, v.failTurn(ctx, turn, "", turn.Uncertain, "transient"))
+		return Connection{}, Credential{}, false, errors.Join(o.Err, v.failTurn(ctx, turn, "", turn.Uncertain, v.transientDetail(turn, o.Err)))
 	case Uncertain:
 		if turn.Uncertain {
 			return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthLostResponse)
@@ -174,6 +177,17 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 		return Connection{}, Credential{}, true, v.failTurn(ctx, turn, "", true, "uncertain")
 	}
 	return Connection{}, Credential{}, false, fmt.Errorf("refresh: unknown outcome %T", outcome)
+}
+
+// transientDetail says for the audit why a refresh failed. A provider that does not
+// know our client any more is an operator's to mend: no grant is touched.
+func (v *Vault) transientDetail(turn RefreshTurn, err *ProviderError) string {
+	if err.Code != codeInvalidClient {
+		return "transient"
+	}
+	v.log.Error("the provider refuses the app's client credentials: register the app again with its current secret; connections are untouched",
+		slog.String("provider_id", turn.Connection.ProviderID), slog.String("app_id", turn.Connection.AppID))
+	return codeInvalidClient
 }
 
 // commitTurn stores what the provider issued.

@@ -91,6 +91,10 @@ func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveReq
 		}
 		return nil, err
 	}
+	if _, ok := p.CoversScopes(conn.Scopes, req.Scopes); !ok { // the provider took scopes away with the refresh
+		c.Connection = conn
+		return nil, v.askOwner(ctx, actor, p, req, judge(actor, p, req, c))
+	}
 	event := v.event(EventReleased, actor, conn.Owner)
 	event.ProviderID, event.ConnectionID = p.ID, conn.ID
 	event.RunID, event.ThreadID, event.Detail = req.RunID, req.ThreadID, string(req.Release)

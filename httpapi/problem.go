@@ -83,7 +83,8 @@ func problemOf(err error) problem {
 
 // fail answers with the problem of err, and logs what the caller is not told.
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil && errors.Is(err, r.Context().Err()) {
+	gone := r.Context().Err() != nil && errors.Is(err, r.Context().Err())
+	if gone {
 		err = tokenvault.ErrClosed // the caller is gone, or the server is going
 	}
 	p := problemOf(err)
@@ -95,7 +96,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case p.Status >= http.StatusInternalServerError:
 		p.Instance = "urn:tokenvault:error:" + strings.ToLower(rand.Text())
 	}
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError && !gone {
 		a.log.ErrorContext(r.Context(), "request failed", slog.String("route", r.Pattern), slog.Int("status", p.Status),
 			slog.String("instance", p.Instance), slog.Any("error", err))
 	}

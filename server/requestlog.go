@@ -14,7 +14,7 @@ func logRequests(next http.Handler, log *slog.Logger) http.Handler {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(recorder, r)
 		level := slog.LevelDebug
-		if recorder.status >= http.StatusInternalServerError {
+		if recorder.status >= http.StatusInternalServerError && r.Context().Err() == nil {
 			level = slog.LevelError
 		}
 		log.LogAttrs(r.Context(), level, "request", slog.String("method", r.Method), slog.String("route", r.Pattern),
