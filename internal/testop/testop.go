@@ -147,6 +147,12 @@ func (op *OP) Fault(t testing.TB, path, mode string, n int) {
 	op.control(t, http.MethodPost, "/faults", map[string]any{"path": path, "mode": mode, "n": n}, nil)
 }
 
+// Callbacks replaces the redirect URIs of all clients of a provider from [Start].
+func (op *OP) Callbacks(t testing.TB, urls ...string) {
+	t.Helper()
+	op.control(t, http.MethodPut, "/callbacks", urls, nil)
+}
+
 // Mode chooses the misbehaviour of a provider from [StartMock].
 func (op *OP) Mode(t testing.TB, name string) {
 	t.Helper()

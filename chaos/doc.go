@@ -1,0 +1,15 @@
+// Package chaos holds tests only: real server processes on one data directory, an
+// independent OAuth server whose refresh tokens rotate and whose grants end when
+// one is used twice, and faults. A ledger remembers what callers were told; after
+// each fault it is compared with what is stored, audited, and still accepted by
+// the provider.
+//
+// "go test" runs each case a few times. "make test-chaos" runs it fifty times
+// (CHAOS=1), and the cases that need minutes too (build tag chaos). Each case prints
+//
+//	CHAOS <case> faults=<n> lost=<n> unexplained=<n>
+//
+// lost counts grants whose owner has to connect again, with the reason that the
+// reply of the provider was lost; unexplained counts everything else that is not
+// as a caller was told.
+package chaos

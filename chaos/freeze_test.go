@@ -1,0 +1,57 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"context"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// R7: a process that is frozen while it refreshes, and wakes up after its lease
+// was taken over, stores nothing. It takes as long as a lease; TestR7AZombieIsFenced
+// of the root package is the short one.
+func TestR7AFrozenProcessIsFenced(t *testing.T) {
+	w := newWorld(t, filepath.Join(t.TempDir(), "data"))
+	frozen, other := w.serve(t), w.serve(t)
+	w.connect(t, "ada")
+	w.expire(t, "ada")
+	n := tally{faults: 1}
+	before := w.tokenRequests(t)
+	w.op.Fault(t, "/token", "delay_after_commit:500", 1)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := w.agent(t, frozen).Resolve(context.WithoutCancel(t.Context()), request("ada", "frozen"))
+		answered <- err
+	}()
+	for w.tokenRequests(t) == before {
+		continue
+	}
+	_ = frozen.Process.Signal(syscall.SIGSTOP)
+	// Whoever takes over finds the mark, tries the token once, and learns that the
+	// provider, which is strict, has ended the grant.
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if _, err := w.agent(t, other).Resolve(ctx, request("ada", "other")); err == nil {
+		t.Error("the grant was spent, and yet a token came")
+	}
+	taken := w.stored(t, "ada")
+	if taken.status == "needs_reauth" && taken.reason == "lost_response" {
+		n.lost++
+	} else if taken.status != "needs_reauth" {
+		n.unexplained++
+		t.Errorf("after the take-over: %+v", taken)
+	}
+	_ = frozen.Process.Signal(syscall.SIGCONT)
+	if err := <-answered; err == nil {
+		n.unexplained++
+		t.Error("the frozen process released a credential that it could not store")
+	}
+	if now := w.stored(t, "ada"); now != taken {
+		n.unexplained++
+		t.Errorf("the frozen process changed %+v to %+v", taken, now)
+	}
+	n.report(t, "sigstop")
+}
