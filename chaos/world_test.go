@@ -64,7 +64,7 @@ type world struct {
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
 	w := &world{op: testop.Start(t, testop.Options{AccessTTL: "3600"}), dir: dir, binary: filepath.Join(t.TempDir(), "tokenvault")}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.binary, "../cmd/tokenvault") //nolint:gosec // our own program
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.binary, "../cmd/tokenvault")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -214,7 +214,7 @@ type process struct {
 // serve starts a server and returns when it serves.
 func (w *world) serve(t *testing.T) *process {
 	t.Helper()
-	p := &process{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), w.binary, "serve"), ended: make(chan struct{})} //nolint:gosec // built above
+	p := &process{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), w.binary, "serve"), ended: make(chan struct{})}
 	p.Env, p.Stderr = w.env, os.Stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
