@@ -82,6 +82,7 @@ type Vault struct {
 	log     *slog.Logger
 
 	keys      *dataKeys
+	apiKeys   *keyCache
 	audit     *auditLog
 	waiters   waiters
 	refreshes singleflight.Group
@@ -105,7 +106,7 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	}
 	v := &Vault{
 		store: store, catalog: catalog, opts: o, log: o.Logger,
-		keys: newDataKeys(store, sealer),
+		keys: newDataKeys(store, sealer), apiKeys: newKeyCache(),
 		jobs: make(chan struct{}, 1),
 		work: workers{closing: make(chan struct{})},
 	}

@@ -31,6 +31,8 @@ type APIKeyInput struct {
 // checksum lets scanners tell a key from look-alikes; it protects nothing.
 var apiKeyPattern = regexp.MustCompile(`^tv_([a-z2-7]{26})_([a-z2-7]{52})_([0-9a-f]{8})$`)
 
+const apiKeyLength = len("tv_") + 26 + len("_") + 52 + len("_") + 8
+
 // CreateAPIKey creates a key and returns its text, which cannot be read again.
 // Only an administrator may.
 func (v *Vault) CreateAPIKey(ctx context.Context, actor Actor, in APIKeyInput) (APIKey, Secret, error) {
@@ -112,29 +114,52 @@ func (v *Vault) apiKeyMAC(ctx context.Context, key APIKey, secret string) ([]byt
 }
 
 // AuthenticateKey returns the actor that a key's text stands for, or
-// [ErrUnauthenticated], which does not say what is wrong with it.
+// [ErrUnauthenticated], which does not say what is wrong with it. A key that was
+// found valid is believed for five seconds without asking the store; one that
+// this process revokes is not.
 func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error) {
+	if len(text.Reveal()) != apiKeyLength {
+		return Actor{}, errNoKey()
+	}
+	hash, now := sha256.Sum256([]byte(text.Reveal())), time.Now()
+	actor, seen, ok := v.apiKeys.get(hash, now)
+	if ok {
+		return actor, nil
+	}
+	key, err := v.verifyKey(ctx, text)
+	if err != nil {
+		return Actor{}, err
+	}
+	actor = Actor{Kind: key.Kind, ID: key.AgentID, Owner: key.Owner}
+	v.apiKeys.put(hash, seen, cachedActor{actor: actor, keyID: key.ID, ends: key.ExpiresAt, until: now.Add(keyCacheTTL)})
+	return actor, nil
+}
+
+func errNoKey() error { return fmt.Errorf("api key: %w", ErrUnauthenticated) }
+
+// verifyKey returns the key in force that the text is of.
+func (v *Vault) verifyKey(ctx context.Context, text Secret) (APIKey, error) {
 	m := apiKeyPattern.FindStringSubmatch(text.Reveal())
 	if m == nil || checksum(m[1]+m[2]) != m[3] {
-		return Actor{}, fmt.Errorf("api key: %w", ErrUnauthenticated)
+		return APIKey{}, errNoKey()
 	}
 	key, err := v.store.GetAPIKey(ctx, m[1])
 	missing := errors.Is(err, ErrNotFound)
 	if err != nil && !missing {
-		return Actor{}, err
+		return APIKey{}, err
 	}
 	if missing { // do the same work for an id that does not exist
 		key = APIKey{ID: m[1], Owner: Owner{Tenant: v.opts.Tenant}}
 	}
 	want, err := v.apiKeyMAC(ctx, key, m[2])
 	if err != nil {
-		return Actor{}, err
+		return APIKey{}, err
 	}
 	over := !key.RevokedAt.IsZero() || !key.ExpiresAt.IsZero() && !time.Now().Before(key.ExpiresAt)
 	if !hmac.Equal(want, key.MAC) || missing || over || key.Owner.Tenant != v.opts.Tenant {
-		return Actor{}, fmt.Errorf("api key: %w", ErrUnauthenticated)
+		return APIKey{}, errNoKey()
 	}
-	return Actor{Kind: key.Kind, ID: key.AgentID, Owner: key.Owner}, nil
+	return key, nil
 }
 
 // ActFor returns the back end's actor for one owner. It fails with [ErrDenied]
@@ -180,5 +205,6 @@ func (v *Vault) RevokeAPIKey(ctx context.Context, actor Actor, id string) error 
 	if err := v.store.RevokeAPIKey(ctx, v.opts.Tenant, id, event); err != nil {
 		return fmt.Errorf("api key: %w", err)
 	}
+	v.apiKeys.drop(id)
 	return nil
 }
