@@ -13,7 +13,11 @@ type Credential struct {
 	AuthMethod   AuthMethod
 	AccessToken  Secret
 	RefreshToken Secret // never given to an agent
-	TokenType    string // "Bearer"
+	// PreviousRefreshToken is the one that the last rotation replaced, kept for one
+	// version for an operator who has to sort out a grant with its provider. It is
+	// never sent.
+	PreviousRefreshToken Secret
+	TokenType            string // "Bearer"
 	// Issuer and TokenURL record where the grant was obtained. A refresh token
 	// and a client secret are never sent anywhere else.
 	Issuer   string
@@ -30,6 +34,8 @@ const (
 	tagTokenType    = 4
 	tagIssuer       = 5
 	tagTokenURL     = 6
+
+	tagPreviousRefreshToken = 7
 )
 
 // marshal encodes c for sealing. ExpiresAt is left out.
@@ -41,6 +47,7 @@ func (c Credential) marshal() []byte {
 	w.String(tagTokenType, c.TokenType)
 	w.String(tagIssuer, c.Issuer)
 	w.String(tagTokenURL, c.TokenURL)
+	w.String(tagPreviousRefreshToken, c.PreviousRefreshToken.Reveal())
 	return w.Bytes()
 }
 
@@ -62,6 +69,8 @@ func unmarshalCredential(b []byte) (Credential, error) {
 			c.Issuer = string(value)
 		case tagTokenURL:
 			c.TokenURL = string(value)
+		case tagPreviousRefreshToken:
+			c.PreviousRefreshToken = NewSecret(string(value))
 		}
 	})
 	if err != nil {
@@ -72,6 +81,6 @@ func unmarshalCredential(b []byte) (Credential, error) {
 
 // forAgent returns c without what an agent never receives.
 func (c Credential) forAgent() Credential {
-	c.RefreshToken = Secret{}
+	c.RefreshToken, c.PreviousRefreshToken = Secret{}, Secret{}
 	return c
 }

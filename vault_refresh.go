@@ -193,8 +193,11 @@ func (v *Vault) transientDetail(turn RefreshTurn, err *ProviderError) string {
 // commitTurn stores what the provider issued.
 func (v *Vault) commitTurn(ctx context.Context, turn RefreshTurn, old Credential, o Rotated) (Connection, Credential, error) {
 	cred := o.Credential
-	if cred.RefreshToken.IsZero() {
-		cred.RefreshToken = old.RefreshToken
+	switch {
+	case cred.RefreshToken.IsZero():
+		cred.RefreshToken, cred.PreviousRefreshToken = old.RefreshToken, old.PreviousRefreshToken
+	case cred.RefreshToken.Reveal() != old.RefreshToken.Reveal():
+		cred.PreviousRefreshToken = old.RefreshToken
 	}
 	c := turn.Connection
 	record, err := v.keys.seal(ctx, connectionPlace(c.Connection, c.Version+1), cred.marshal())

@@ -3,6 +3,7 @@ package tokenvault_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -212,5 +213,23 @@ func TestWithoutRefreshTokenAValidTokenStaysInUse(t *testing.T) {
 	}
 	if c := r.connections(t)[0]; c.Status != tokenvault.ConnectionActive {
 		t.Errorf("connection is %s (%s) while its token is valid", c.Status, c.Reason)
+	}
+}
+
+// The refresh token that a rotation replaced is kept, sealed, for one version.
+func TestThePreviousRefreshTokenIsKeptForOneVersion(t *testing.T) {
+	r := newRig(t)
+	r.connect(t, "read")
+	var previous []string
+	r.flow.outcome = func(n int, in tokenvault.RefreshInput) tokenvault.RefreshOutcome {
+		previous = append(previous, in.Credential.PreviousRefreshToken.Reveal())
+		return rotated(n)
+	}
+	for range 3 {
+		r.clock.advance(2 * time.Hour)
+		r.token(t, "read")
+	}
+	if want := []string{"", "rt-0", "rt-1"}; !slices.Equal(previous, want) {
+		t.Errorf("previous refresh tokens = %q, want %q", previous, want)
 	}
 }
