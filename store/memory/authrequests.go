@@ -156,6 +156,9 @@ func (s *Store) checkSettlement(cmd tokenvault.Settlement) error {
 		return nil
 	}
 	granter := cmd.Permission.Owner
+	if !cmd.Owner.Sees(granter) {
+		return tokenvault.ErrNotFound
+	}
 	if cmd.Connection != nil && cmd.Connection.ID == cmd.Permission.ConnectionID && granter.Sees(cmd.Connection.Owner) {
 		return nil
 	}
