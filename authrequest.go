@@ -183,8 +183,13 @@ type Attempt struct {
 	Issuer    string
 	ReturnURL string // where the host wants the browser afterwards; checked against the allow-list
 	Scopes    []string
-	State     AttemptState
-	Private   SealedRecord // the flow's private state, such as the PKCE verifier
-	CreatedAt time.Time
-	ExpiresAt time.Time
+	// PermissionTTL is how long the owner permits what the agent asks for; 0: until
+	// withdrawn.
+	PermissionTTL time.Duration
+	// NewAccount is true if the owner wants another account than the request names.
+	NewAccount bool
+	State      AttemptState
+	Private    SealedRecord // the flow's private state, such as the PKCE verifier
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
 }

@@ -226,7 +226,12 @@ func (r *rig) start(t testing.TB, requestID string) tokenvault.Return {
 
 func (r *rig) startAs(t testing.TB, person tokenvault.Actor, requestID string) tokenvault.Return {
 	t.Helper()
-	redirect, err := r.StartConnect(t.Context(), person, tokenvault.StartConnect{AuthRequestID: requestID})
+	return r.startWith(t, person, tokenvault.StartConnect{AuthRequestID: requestID})
+}
+
+func (r *rig) startWith(t testing.TB, person tokenvault.Actor, in tokenvault.StartConnect) tokenvault.Return {
+	t.Helper()
+	redirect, err := r.StartConnect(t.Context(), person, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,6 +254,21 @@ func (r *rig) connect(t testing.TB, scopes ...string) tokenvault.AuthRequest {
 	}
 	if done.Request.Status != tokenvault.AuthConnected {
 		t.Fatalf("status = %s, want connected", done.Request.Status)
+	}
+	return done.Request
+}
+
+// connectOwn connects an account of alice's own accord, for no agent.
+func (r *rig) connectOwn(t testing.TB, account string) tokenvault.AuthRequest {
+	t.Helper()
+	r.flow.completed.Account = tokenvault.Account{ID: account, Label: account + "@mail.example"}
+	req, err := r.RequestConnect(t.Context(), aliceUser, tokenvault.ConnectRequest{ProviderID: "mail", Scopes: []string{"read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := r.FinishConnect(t.Context(), aliceUser, r.start(t, req.ID))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return done.Request
 }

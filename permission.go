@@ -26,20 +26,27 @@ type Permission struct {
 	ConnectionID string
 	Scopes       []string
 	Release      Release
-	CreatedAt    time.Time
+	GrantedAt    time.Time // when the owner last confirmed it
 	ExpiresAt    time.Time // zero: until withdrawn
 }
 
-// Widened returns p with what more allows beyond it: the scopes of both, the wider
-// release and the later expiry. Who granted it, to whom, for what and since when
-// stays p's.
+// Widened returns p with what more allows beyond it: the scopes of both and the
+// wider release. When it was granted and until when are more's, since that is what
+// the owner confirmed last. Who granted it, to whom and for what stays p's.
 func (p Permission) Widened(more Permission) Permission {
 	p.Scopes = union(p.Scopes, more.Scopes)
 	if !p.Release.Covers(more.Release) {
 		p.Release = more.Release
 	}
-	if more.ExpiresAt.IsZero() || !p.ExpiresAt.IsZero() && more.ExpiresAt.After(p.ExpiresAt) {
-		p.ExpiresAt = more.ExpiresAt
-	}
+	p.GrantedAt, p.ExpiresAt = more.GrantedAt, more.ExpiresAt
 	return p
+}
+
+// checkPermissionTTL checks how long an owner permits something; 0 means until
+// withdrawn.
+func checkPermissionTTL(ttl time.Duration) error {
+	if ttl != 0 && ttl < time.Second {
+		return invalid("permissionTtl", "must be at least a second, or 0 for until withdrawn")
+	}
+	return nil
 }

@@ -202,11 +202,13 @@ type Settlement struct {
 	FailureCode   string
 	// Connection is the new or renewed connection; nil if none comes of it.
 	Connection *SettledConnection
-	// Permission is granted with it. An existing one of the same granting owner,
-	// agent and connection is widened: scopes are united, the wider release and the
-	// later expiry stay. One that has expired is replaced.
-	Permission *Permission
-	Events     []Event
+	// Permission is granted with it for PermissionTTL, or until withdrawn if that is
+	// 0. An existing one of the same granting owner, agent and connection is widened:
+	// scopes are united and the wider release stays; the time is the new one. One that
+	// has expired is replaced.
+	Permission    *Permission
+	PermissionTTL time.Duration
+	Events        []Event
 }
 
 // A SettledConnection is stored by Settle: as a new row if its Version is 1,

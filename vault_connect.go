@@ -81,12 +81,18 @@ func (v *Vault) planForVisitor(ctx context.Context, plan ConnectPlan) (ConnectPl
 	return plan, nil
 }
 
+// choices returns what selectCandidate would choose from: the owner's own
+// connections, or the organization's if there are none.
 func (v *Vault) choices(ctx context.Context, req AuthRequest) ([]Connection, error) {
 	all, err := v.store.ListConnections(ctx, req.Owner, Page{Limit: maxPage})
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(c Connection) bool { return c.ProviderID != req.ProviderID }), nil
+	all = slices.DeleteFunc(all, func(c Connection) bool { return c.ProviderID != req.ProviderID })
+	if slices.ContainsFunc(all, func(c Connection) bool { return c.Owner == req.Owner }) {
+		all = slices.DeleteFunc(all, func(c Connection) bool { return c.Owner != req.Owner })
+	}
+	return all, nil
 }
 
 // requestedScopes is what is asked for at the provider: what the request needs
@@ -105,6 +111,12 @@ type StartConnect struct {
 	// ReturnURL is where the browser goes afterwards: a path on the vault's own
 	// origin or one of [Options.ReturnURLs]. Empty: the vault's result page.
 	ReturnURL string
+	// PermissionTTL is how long the agent that asks is permitted to use the
+	// connection. 0: until the permission is withdrawn.
+	PermissionTTL time.Duration
+	// NewAccount connects another account beside the one that the request names,
+	// which is left as it is.
+	NewAccount bool
 }
 
 // A Redirect sends the owner's browser to the provider.
@@ -131,6 +143,9 @@ func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) 
 	if err := v.CheckReturnURL(in.ReturnURL); err != nil {
 		return Redirect{}, err
 	}
+	if err := checkPermissionTTL(in.PermissionTTL); err != nil {
+		return Redirect{}, err
+	}
 	p, err := v.catalog.Provider(req.ProviderID)
 	if err != nil {
 		return Redirect{}, err
@@ -143,10 +158,10 @@ func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) 
 	if err != nil {
 		return Redirect{}, err
 	}
-	return v.beginAttempt(ctx, actor, req, p, app, flow, in.ReturnURL)
+	return v.beginAttempt(ctx, actor, req, p, app, flow, in)
 }
 
-func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, p Provider, app SealedApp, flow Flow, returnURL string) (Redirect, error) {
+func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, p Provider, app SealedApp, flow Flow, wish StartConnect) (Redirect, error) {
 	client, err := v.openClient(ctx, app)
 	if err != nil {
 		return Redirect{}, err
@@ -155,7 +170,7 @@ func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, 
 	scopes := requestedScopes(req, p, app.App)
 	in := BeginInput{
 		Provider: p, Client: client, RedirectURL: v.CallbackURL(app.App), State: NewSecret(state),
-		Scopes: scopes, Reconnect: req.ConnectionID != "",
+		Scopes: scopes, Reconnect: req.ConnectionID != "" && !wish.NewAccount,
 	}
 	step, err := flow.Begin(ctx, in)
 	if err != nil {
@@ -164,7 +179,7 @@ func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, 
 	attempt := Attempt{
 		ID: newID("at"), AuthRequestID: req.ID, Owner: req.Owner, ProviderID: p.ID, AppID: app.ID,
 		StateHash: hashText(state), BrowserHash: hashText(browser), Issuer: p.OAuth2.Issuer,
-		ReturnURL: returnURL, Scopes: scopes,
+		ReturnURL: wish.ReturnURL, Scopes: scopes, PermissionTTL: wish.PermissionTTL, NewAccount: wish.NewAccount,
 	}
 	attempt.Private, err = v.keys.seal(ctx, attemptPlace(attempt), []byte(step.Private.Reveal()))
 	if err != nil {

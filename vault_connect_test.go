@@ -256,7 +256,7 @@ func TestAnotherAgentNeedsItsOwnPermission(t *testing.T) {
 	if !ok || required.Request.Reason != tokenvault.ReasonPermissionRequired {
 		t.Fatalf("err = %v, want permission_required", err)
 	}
-	settled, err := r.Permit(t.Context(), aliceUser, required.Request.ID, "")
+	settled, err := r.Permit(t.Context(), aliceUser, tokenvault.Permit{AuthRequestID: required.Request.ID})
 	if err != nil || settled.ConnectionID != first.ConnectionID {
 		t.Fatalf("Permit = %+v, %v", settled, err)
 	}
@@ -309,7 +309,7 @@ func TestSeveralAccountsAreAQuestion(t *testing.T) {
 	if !ok || required.Request.Reason != tokenvault.ReasonChooseAccount {
 		t.Fatalf("err = %v, want choose_account", err)
 	}
-	if _, err := r.Permit(t.Context(), aliceUser, required.Request.ID, work.Request.ConnectionID); err != nil {
+	if _, err := r.Permit(t.Context(), aliceUser, tokenvault.Permit{AuthRequestID: required.Request.ID, ConnectionID: work.Request.ConnectionID}); err != nil {
 		t.Fatal(err)
 	}
 	access, err := r.Resolve(t.Context(), other, ask)

@@ -193,7 +193,10 @@ func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, ret 
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("finish connect: %w", err)
 	}
-	settled, err := v.keep(ctx, actor, req, p, ret.app.App, completed)
+	if ret.attempt.NewAccount {
+		req.ConnectionID = "" // it is left as it is
+	}
+	settled, err := v.keep(ctx, actor, req, p, ret.app.App, completed, ret.attempt.PermissionTTL)
 	if err != nil {
 		v.discard(ctx, p, client, completed)
 	}
@@ -201,14 +204,15 @@ func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, ret 
 }
 
 // keep stores the credential under the connection it belongs to and settles the
-// request, again if the connection changed in between.
-func (v *Vault) keep(ctx context.Context, actor Actor, req AuthRequest, p Provider, app App, done Completed) (AuthRequest, error) {
+// request, again if the connection changed in between. What the agent asks for is
+// permitted for ttl.
+func (v *Vault) keep(ctx context.Context, actor Actor, req AuthRequest, p Provider, app App, done Completed, ttl time.Duration) (AuthRequest, error) {
 	for range settleTries {
 		target, err := v.target(ctx, req, done.Account)
 		if err != nil {
 			return AuthRequest{}, err
 		}
-		settled, err := v.keepAs(ctx, actor, req, p, app, done, target)
+		settled, err := v.keepAs(ctx, actor, req, p, app, done, target, ttl)
 		if !errors.Is(err, ErrConflict) {
 			return settled, err
 		}
@@ -247,7 +251,7 @@ func (v *Vault) target(ctx context.Context, req AuthRequest, account Account) (S
 	return SealedConnection{}, ErrAccountMismatch
 }
 
-func (v *Vault) keepAs(ctx context.Context, actor Actor, req AuthRequest, p Provider, app App, done Completed, target SealedConnection) (AuthRequest, error) {
+func (v *Vault) keepAs(ctx context.Context, actor Actor, req AuthRequest, p Provider, app App, done Completed, target SealedConnection, ttl time.Duration) (AuthRequest, error) {
 	conn := SettledConnection{SealedConnection: target, ExpiresIn: done.ExpiresIn}
 	if conn.ID == "" {
 		conn.ID = newID("cn")
@@ -262,7 +266,7 @@ func (v *Vault) keepAs(ctx context.Context, actor Actor, req AuthRequest, p Prov
 	if conn.Record, err = v.keys.seal(ctx, connectionPlace(conn.Connection, conn.Version), cred.marshal()); err != nil {
 		return AuthRequest{}, err
 	}
-	cmd := Settlement{Owner: req.Owner, AuthRequestID: req.ID, Status: AuthConnected, Connection: &conn}
+	cmd := Settlement{Owner: req.Owner, AuthRequestID: req.ID, Status: AuthConnected, Connection: &conn, PermissionTTL: ttl}
 	connected := v.requestEvent(EventConnected, actor, req)
 	connected.ConnectionID = conn.ID
 	cmd.Events = append(cmd.Events, connected)

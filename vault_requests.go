@@ -180,14 +180,24 @@ func (v *Vault) Decline(ctx context.Context, actor Actor, id string) (AuthReques
 	})
 }
 
+// A Permit permits the agent of a request to use a connection.
+type Permit struct {
+	AuthRequestID string
+	ConnectionID  string        // empty: the request's own
+	TTL           time.Duration // how long; 0: until the permission is withdrawn
+}
+
 // Permit settles a pending request for which an account is connected already, by
-// permitting its agent to use connectionID; empty means the request's own. No
-// browser is sent anywhere.
-func (v *Vault) Permit(ctx context.Context, actor Actor, id, connectionID string) (AuthRequest, error) {
-	req, err := v.decidedBy(ctx, actor, id)
+// permitting its agent to use it. No browser is sent anywhere.
+func (v *Vault) Permit(ctx context.Context, actor Actor, in Permit) (AuthRequest, error) {
+	req, err := v.decidedBy(ctx, actor, in.AuthRequestID)
 	if err != nil {
 		return AuthRequest{}, err
 	}
+	if err := checkPermissionTTL(in.TTL); err != nil {
+		return AuthRequest{}, err
+	}
+	connectionID := in.ConnectionID
 	if req.Reason != ReasonPermissionRequired && req.Reason != ReasonChooseAccount {
 		return AuthRequest{}, fmt.Errorf("auth request needs a connect: %w", ErrConflict)
 	}
@@ -209,7 +219,7 @@ func (v *Vault) Permit(ctx context.Context, actor Actor, id, connectionID string
 	}
 	return v.settle(ctx, Settlement{
 		Owner: req.Owner, AuthRequestID: req.ID, Status: AuthConnected,
-		Permission: permission, Events: []Event{granted},
+		Permission: permission, PermissionTTL: in.TTL, Events: []Event{granted},
 	})
 }
 

@@ -60,7 +60,7 @@ func chosen(group []*Candidate) *Candidate {
 	}
 	var pick *Candidate
 	for _, c := range group {
-		if c.Permission != nil && (pick == nil || c.Permission.CreatedAt.After(pick.Permission.CreatedAt)) {
+		if c.Permission != nil && (pick == nil || c.Permission.GrantedAt.After(pick.Permission.GrantedAt)) {
 			pick = c
 		}
 	}

@@ -159,7 +159,7 @@ func TestAVisitorMayDoNothingElse(t *testing.T) {
 	if err != nil || !plan.NeedsRedirect || plan.Account.Label != "" || len(plan.Choices) != 0 {
 		t.Errorf("plan = %+v, %v", plan, err)
 	}
-	_, permit := r.Permit(t.Context(), visitor, required.Request.ID, "")
+	_, permit := r.Permit(t.Context(), visitor, tokenvault.Permit{AuthRequestID: required.Request.ID})
 	_, decline := r.Decline(t.Context(), visitor, required.Request.ID)
 	_, resolve := r.Resolve(t.Context(), visitor, tokenvault.ResolveRequest{ProviderID: "mail"})
 	_, request := r.RequestConnect(t.Context(), visitor, tokenvault.ConnectRequest{ProviderID: "mail"})

@@ -141,8 +141,8 @@ type permissionRow struct {
 	CredentialID string             `json:"credentialId"`
 	Scopes       []string           `json:"scopes"`
 	Release      tokenvault.Release `json:"release"`
-	CreatedAt    time.Time          `json:"createdAt"`
-	ExpiresAt    *time.Time         `json:"expiresAt"`
+	GrantedAt    time.Time          `json:"grantedAt" jsonschema:"when the owner last confirmed it"`
+	ExpiresAt    *time.Time         `json:"expiresAt" jsonschema:"null: until withdrawn"`
 }
 
 func listPermissions(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in pageInput) (pageOutput[permissionRow], error) {
@@ -151,7 +151,7 @@ func listPermissions(ctx context.Context, v *tokenvault.Vault, actor tokenvault.
 	return pageOf(list, page.Limit, func(p tokenvault.Permission) permissionRow {
 		return permissionRow{
 			ID: p.ID, AgentID: p.AgentID, CredentialID: p.ConnectionID, Scopes: append([]string{}, p.Scopes...), Release: p.Release,
-			CreatedAt: p.CreatedAt.UTC(), ExpiresAt: instant(p.ExpiresAt),
+			GrantedAt: p.GrantedAt.UTC(), ExpiresAt: instant(p.ExpiresAt),
 		}
 	}, func(p tokenvault.Permission) string { return p.ID }), err
 }

@@ -73,7 +73,7 @@ func codeTexts() []message {
 		{
 			codeAccountMismatch, "That is another account",
 			"You signed in with another account than the one that is connected here. The connection was left as it is.",
-			"Try again, and choose the same account at the service. To use another account, connect it as a new one.",
+			"Try again, and choose the same account at the service. Or connect the other account as well, beside this one.",
 		},
 		{
 			codeUnavailable, "The vault cannot be reached just now",

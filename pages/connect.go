@@ -17,6 +17,10 @@ const (
 	fieldReturnTo   = "returnTo"
 	fieldConnection = "connectionId"
 	fieldError      = "error"
+	fieldTTL        = "permissionTtl"
+	fieldAccount    = "account" // accountNew: another one than the request names
+
+	accountNew = "new"
 )
 
 const maxReturnTo = 2048
@@ -50,6 +54,9 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 	}
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
+		if code == codeAccountMismatch && plan.NeedsRedirect && req.ConnectionID != "" {
+			view.offerOther(req)
+		}
 	}
 	h.pages.answer(w, http.StatusOK, view)
 	return nil

@@ -15,7 +15,14 @@ func (h *handler) confirm(w http.ResponseWriter, r *http.Request, actor tokenvau
 	if err != nil {
 		return err
 	}
-	return h.start(w, r, actor, req, r.PostForm.Get(fieldReturnTo))
+	ttl, err := permissionTTL(r.PostForm.Get(fieldTTL))
+	if err != nil {
+		return err
+	}
+	return h.start(w, r, actor, tokenvault.StartConnect{
+		AuthRequestID: req.ID, ReturnURL: r.PostForm.Get(fieldReturnTo), PermissionTTL: ttl,
+		NewAccount: r.PostForm.Get(fieldAccount) == accountNew,
+	}, req)
 }
 
 // connectNew answers POST /connect/new.
@@ -37,12 +44,12 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if err != nil {
 		return err
 	}
-	return h.start(w, r, actor, req, in.returnTo)
+	return h.start(w, r, actor, tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: in.returnTo}, req)
 }
 
 // start opens an attempt, binds it to the browser, and leads to the provider.
-func (h *handler) start(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest, returnTo string) error {
-	to, err := h.vault.StartConnect(r.Context(), actor, tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: returnTo})
+func (h *handler) start(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, in tokenvault.StartConnect, req tokenvault.AuthRequest) error {
+	to, err := h.vault.StartConnect(r.Context(), actor, in)
 	if err != nil {
 		return h.orResult(w, r, req.ID, err)
 	}
@@ -69,7 +76,11 @@ func (h *handler) permit(w http.ResponseWriter, r *http.Request, actor tokenvaul
 		toRequest(w, r, id, codeChooseOne)
 		return nil
 	}
-	if _, err := h.vault.Permit(r.Context(), actor, id, connection); err != nil {
+	ttl, err := permissionTTL(r.PostForm.Get(fieldTTL))
+	if err != nil {
+		return err
+	}
+	if _, err := h.vault.Permit(r.Context(), actor, tokenvault.Permit{AuthRequestID: id, ConnectionID: connection, TTL: ttl}); err != nil {
 		return h.orResult(w, r, id, err)
 	}
 	toRequest(w, r, id, "")

@@ -98,7 +98,7 @@ func TestGoldenAsk(t *testing.T) {
 	checkGolden(t, "ask_more_scopes", 200, r.get("/connect/"+more.ID))
 	permission := r.ask(t, alice, "other bot", tokenvault.ReleaseInject, "repo")
 	checkGolden(t, "ask_permission", 200, r.get("/connect/"+permission.ID))
-	if _, err := r.Permit(t.Context(), users["alice"], permission.ID, ""); err != nil {
+	if _, err := r.Permit(t.Context(), users["alice"], tokenvault.Permit{AuthRequestID: permission.ID}); err != nil {
 		t.Fatal(err)
 	}
 	checkGolden(t, "permitted", 200, r.get("/connect/"+permission.ID))

@@ -466,7 +466,7 @@ func TestAVisitorGoesOnAndDecidesNothing(t *testing.T) {
 	if resp := r.post("/connect/"+req.ID+"/confirm", nil, as("guest")); resp.StatusCode != http.StatusOK || len(resp.Cookies()) != 1 {
 		t.Errorf("confirm: status %d", resp.StatusCode)
 	}
-	settled, err := r.Permit(t.Context(), users["alice"], req.ID, "")
+	settled, err := r.Permit(t.Context(), users["alice"], tokenvault.Permit{AuthRequestID: req.ID})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package pages
 
-import "github.com/ai-token-vault/tokenvault"
+import (
+	"time"
+
+	"github.com/ai-token-vault/tokenvault"
+)
 
 // This file and codes.go hold all that the pages say, save the words for scopes.
 
@@ -12,6 +16,7 @@ const (
 	textFactAccount  = "Account"
 	textFactOwner    = "Belongs to"
 	textFactRelease  = "How it is used"
+	textFactDuration = "Allowed for"
 	textFactExpiry   = "Open until"
 	textOrganization = "Your organization, not you alone"
 
@@ -112,8 +117,33 @@ func scopesTitle(redirect bool, provider string) string {
 	return "What will be allowed"
 }
 
-func scopesNone(provider string) string {
+func scopesNone(redirect bool, provider string) string {
+	if !redirect {
+		return "All that " + provider + " was asked to allow when the account was connected."
+	}
 	return "Nothing in particular: what " + provider + " allows by default."
+}
+
+// durations are what a person may choose from; the first is the default.
+func durations() []duration {
+	const day = 24 * time.Hour
+	return []duration{
+		{"", "Until you withdraw it", 0},
+		{"1h", "1 hour", time.Hour},
+		{"24h", "1 day", day},
+		{"720h", "30 days", 30 * day},
+		{"2160h", "90 days", 90 * day},
+	}
+}
+
+// permissionTTL reads the duration that a person chose.
+func permissionTTL(value string) (time.Duration, error) {
+	for _, d := range durations() {
+		if d.Value == value {
+			return d.ttl, nil
+		}
+	}
+	return 0, &tokenvault.FieldError{Field: fieldTTL, Reason: "must be one of those that the page offers"}
 }
 
 func choiceNote(c tokenvault.Connection) string {

@@ -37,10 +37,12 @@ func (frame) Brand() string  { return textBrand }
 func (frame) Footer() string { return textFooter }
 
 // A fact is one line of what is asked. Foreign marks text that is not ours.
+// Durations are for the person to choose from.
 type fact struct {
 	Label, Value, Note string
 	Foreign            bool
 	Time               time.Time
+	Durations          []duration
 }
 
 // MachineTime is the fact's time for the datetime attribute.
@@ -56,6 +58,12 @@ type scopeLine struct{ Plain, Raw string }
 type choice struct{ ID, Label, Detail, Note string }
 
 type field struct{ Name, Value string }
+
+// A duration is how long an agent may be permitted to use a connection.
+type duration struct {
+	Value, Text string
+	ttl         time.Duration
+}
 
 // ask is the page on which a person decides.
 type ask struct {
@@ -74,7 +82,7 @@ type ask struct {
 	Hidden         []field
 	ChoicesTitle   string
 	Choices        []choice
-	OtherURL       string // to connect another account; empty: not offered
+	OtherAction    string // to connect another account; empty: not offered
 	Other          string
 	Next           string
 	Submit         string
@@ -93,7 +101,7 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 		Agent: req.AgentID, Lead: askLead(req.AgentID != "", p.Name), Why: askWhy(req.Reason, p.Name),
 		From: initial(req.AgentID), To: initial(p.Name),
 		FactsTitle: textDetails, Facts: askFacts(plan),
-		ScopesTitle: scopesTitle(plan.NeedsRedirect, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(p.Name),
+		ScopesTitle: scopesTitle(plan.NeedsRedirect, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(plan.NeedsRedirect, p.Name),
 		Next: askNext(req.Reason, p.Name), Submit: askSubmit(req.Reason, p.Name),
 		DeclineAction: "/connect/" + url.PathEscape(req.ID) + "/decline",
 		Decline:       textDecline, DeclineMeaning: declineMeaning(req.AgentID != ""),
@@ -108,10 +116,14 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	v.Action = "/connect/" + url.PathEscape(req.ID) + "/permit"
 	if req.Reason == tokenvault.ReasonChooseAccount {
 		v.ChoicesTitle, v.Choices = textChoices, choices(plan.Choices)
-		v.Other = textOther
-		v.OtherURL = "/connect/new?" + url.Values{fieldProvider: {p.ID}, fieldReturnTo: {"/connect/" + req.ID}}.Encode()
+		v.offerOther(req)
 	}
 	return v
+}
+
+// offerOther adds the button that connects another account at the provider.
+func (v *ask) offerOther(req tokenvault.AuthRequest) {
+	v.OtherAction, v.Other = "/connect/"+url.PathEscape(req.ID)+"/confirm", textOther
 }
 
 // newView shows what a person is about to connect of their own accord.
@@ -141,7 +153,7 @@ func askFacts(plan tokenvault.ConnectPlan) []fact {
 	}
 	if req.AgentID != "" {
 		value, note := releaseText(req.Release, plan.Provider.Name)
-		facts = append(facts, fact{Label: textFactRelease, Value: value, Note: note})
+		facts = append(facts, fact{Label: textFactRelease, Value: value, Note: note}, fact{Label: textFactDuration, Durations: durations()})
 	}
 	return append(facts, fact{Label: textFactExpiry, Time: req.ExpiresAt})
 }

@@ -126,7 +126,7 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		s.settleConnection(*cmd.Connection, now)
 	}
 	if cmd.Permission != nil {
-		s.grant(*cmd.Permission, now)
+		s.grant(*cmd.Permission, cmd.PermissionTTL, now)
 	}
 	s.write(now, cmd.Events...)
 	return copyRequest(r), nil

@@ -22,8 +22,8 @@ func (s *Store) findPermission(owner tokenvault.Owner, agentID, connectionID str
 
 // grant stores p, or widens the permission that is there. One that expired is
 // replaced: what it allowed was not confirmed again.
-func (s *Store) grant(p tokenvault.Permission, now time.Time) {
-	p.Scopes, p.CreatedAt = slices.Clone(p.Scopes), now
+func (s *Store) grant(p tokenvault.Permission, ttl time.Duration, now time.Time) {
+	p.Scopes, p.GrantedAt, p.ExpiresAt = slices.Clone(p.Scopes), now, expiry(now, ttl)
 	if old, ok := s.findPermission(p.Owner, p.AgentID, p.ConnectionID); ok {
 		p.ID = old.ID
 		if !over(old.ExpiresAt, now) {

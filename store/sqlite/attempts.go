@@ -4,24 +4,26 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
 
 // attemptColumns is for scanAttempt.
 const attemptColumns = `tenant, id, auth_request_id, organization_id, user_id, provider_id, app_id, state_hash, browser_hash,
-	issuer, return_url, scopes, state, created_at, expires_at, key_space, key_version, sealed`
+	issuer, return_url, scopes, permission_ttl, new_account, state, created_at, expires_at, key_space, key_version, sealed`
 
 func scanAttempt(from row) (tokenvault.Attempt, error) {
 	var a tokenvault.Attempt
 	var scopes string
-	var created, expires, keyVersion int64
+	var ttl, created, expires, keyVersion int64
 	err := from.Scan(&a.Owner.Tenant, &a.ID, &a.AuthRequestID, &a.Owner.OrganizationID, &a.Owner.UserID, &a.ProviderID, &a.AppID,
-		&a.StateHash, &a.BrowserHash, &a.Issuer, &a.ReturnURL, &scopes, (*string)(&a.State), &created, &expires,
+		&a.StateHash, &a.BrowserHash, &a.Issuer, &a.ReturnURL, &scopes, &ttl, &a.NewAccount, (*string)(&a.State), &created, &expires,
 		&a.Private.KeySpace, &keyVersion, (*[]byte)(&a.Private.Blob))
 	if err != nil {
 		return tokenvault.Attempt{}, err
 	}
+	a.PermissionTTL = time.Duration(ttl) * time.Microsecond
 	a.CreatedAt, a.ExpiresAt = timeOf(created), timeOf(expires)
 	a.Private.KeyVersion = uint32(keyVersion) //nolint:gosec // written from a uint32
 	a.Scopes, err = scopesOf(scopes)
@@ -29,7 +31,7 @@ func scanAttempt(from row) (tokenvault.Attempt, error) {
 }
 
 const sqlInsertAttempt = `INSERT INTO attempts (` + attemptColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?, ?, ?, ?, ?)`
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?, ?, ?, ?, ?)`
 
 // BeginAttempt implements [tokenvault.AttemptStore].
 func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) error {
@@ -40,7 +42,7 @@ func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) err
 		}
 		args := append([]any{
 			a.Owner.Tenant, a.ID, a.AuthRequestID, a.Owner.OrganizationID, a.Owner.UserID, a.ProviderID, a.AppID, a.StateHash,
-			a.BrowserHash, a.Issuer, a.ReturnURL, scopesColumn(a.Scopes), t.now, t.after(cmd.TTL),
+			a.BrowserHash, a.Issuer, a.ReturnURL, scopesColumn(a.Scopes), a.PermissionTTL.Microseconds(), a.NewAccount, t.now, t.after(cmd.TTL),
 		}, recordArgs(a.Private)...)
 		if _, err := t.exec(ctx, sqlInsertAttempt, args...); err != nil {
 			return err

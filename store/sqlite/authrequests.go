@@ -161,7 +161,7 @@ func (t *tx) settleParts(ctx context.Context, cmd tokenvault.Settlement) (connec
 		if !cmd.Owner.Sees(cmd.Permission.Owner) {
 			return "", tokenvault.ErrNotFound
 		}
-		if err := t.grant(ctx, *cmd.Permission); err != nil {
+		if err := t.grant(ctx, *cmd.Permission, cmd.PermissionTTL); err != nil {
 			return "", err
 		}
 		connectionID = cmd.Permission.ConnectionID

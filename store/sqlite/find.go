@@ -19,7 +19,7 @@ import (
 const sqlFindUsable = `SELECT clock.now, +c.id, c.user_id = ?4, +c.auth_method, +c.app_id, +c.account_id, +c.account_label,
 		+c.status, +c.reason, +c.scopes, +c.version, +c.expires_at, +c.obtained_at, +c.created_at, +c.updated_at, +c.revoked_at,
 		+c.key_space, +c.key_version, +c.sealed,
-		+p.id, +p.scopes, +p.release, +p.created_at, +p.expires_at, +k.wrapped
+		+p.id, +p.scopes, +p.release, +p.granted_at, +p.expires_at, +k.wrapped
 	FROM (SELECT ` + sqlNow + ` AS now) AS clock
 	LEFT JOIN connections AS c ON c.tenant = ?2 AND c.organization_id = ?3 AND c.user_id IN (?4, ?5)
 		AND c.provider_id = ?6 AND (?7 = '' OR c.id = ?7)
@@ -104,7 +104,7 @@ func (r *foundRow) candidate(q tokenvault.FindQuery) (tokenvault.Candidate, erro
 	}
 	p := r.p
 	p.Owner, p.AgentID, p.ConnectionID = q.Owner, q.AgentID, c.ID
-	p.CreatedAt, p.ExpiresAt = timeOf(int64(r.permitted)), timeOf(int64(r.permittedUntil))
+	p.GrantedAt, p.ExpiresAt = timeOf(int64(r.permitted)), timeOf(int64(r.permittedUntil))
 	p.Scopes, err = scopesOf(string(r.permittedScopes))
 	c.Permission = &p
 	return c, err

@@ -4,23 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
 
 // permissionColumns is for scanPermission.
-const permissionColumns = `tenant, id, organization_id, user_id, agent_id, connection_id, scopes, release, created_at, expires_at`
+const permissionColumns = `tenant, id, organization_id, user_id, agent_id, connection_id, scopes, release, granted_at, expires_at`
 
 func scanPermission(from row) (tokenvault.Permission, error) {
 	var p tokenvault.Permission
 	var scopes string
-	var created, expires int64
+	var granted, expires int64
 	err := from.Scan(&p.Owner.Tenant, &p.ID, &p.Owner.OrganizationID, &p.Owner.UserID, &p.AgentID, &p.ConnectionID,
-		&scopes, (*string)(&p.Release), &created, &expires)
+		&scopes, (*string)(&p.Release), &granted, &expires)
 	if err != nil {
 		return tokenvault.Permission{}, err
 	}
-	p.CreatedAt, p.ExpiresAt = timeOf(created), timeOf(expires)
+	p.GrantedAt, p.ExpiresAt = timeOf(granted), timeOf(expires)
 	p.Scopes, err = scopesOf(scopes)
 	return p, err
 }
@@ -62,31 +63,32 @@ const (
 	sqlGetPermission = `SELECT ` + permissionColumns + ` FROM permissions
 		WHERE tenant = ? AND connection_id = ? AND agent_id = ? AND organization_id = ? AND user_id = ?`
 	sqlInsertPermission = `INSERT INTO permissions (` + permissionColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	sqlWidenPermission  = `UPDATE permissions SET scopes = ?, release = ?, created_at = ?, expires_at = ?
+	sqlWidenPermission  = `UPDATE permissions SET scopes = ?, release = ?, granted_at = ?, expires_at = ?
 		WHERE tenant = ? AND id = ?`
 )
 
-// grant stores a permission, or widens the one that is there: one that expired
-// gives nothing to the new one.
-func (t *tx) grant(ctx context.Context, p tokenvault.Permission) error {
+// grant stores a permission for ttl, or widens the one that is there: one that
+// expired gives nothing to the new one.
+func (t *tx) grant(ctx context.Context, p tokenvault.Permission, ttl time.Duration) error {
 	if err := t.checkGrantable(ctx, p); err != nil {
 		return err
 	}
+	until := t.expiry(ttl)
+	p.GrantedAt, p.ExpiresAt = timeOf(t.now), timeOf(until)
 	old, err := scanPermission(t.QueryRowContext(ctx, sqlGetPermission,
 		p.Owner.Tenant, p.ConnectionID, p.AgentID, p.Owner.OrganizationID, p.Owner.UserID))
 	if errors.Is(err, sql.ErrNoRows) {
 		_, err = t.exec(ctx, sqlInsertPermission, p.Owner.Tenant, p.ID, p.Owner.OrganizationID, p.Owner.UserID, p.AgentID,
-			p.ConnectionID, scopesColumn(p.Scopes), string(p.Release), t.now, microsOf(p.ExpiresAt))
+			p.ConnectionID, scopesColumn(p.Scopes), string(p.Release), t.now, until)
 		return err
 	}
 	if err != nil {
 		return err
 	}
-	p.CreatedAt = timeOf(t.now)
 	if old.ExpiresAt.IsZero() || old.ExpiresAt.After(timeOf(t.now)) {
 		p = old.Widened(p)
 	}
-	_, err = t.exec(ctx, sqlWidenPermission, scopesColumn(p.Scopes), string(p.Release), microsOf(p.CreatedAt), microsOf(p.ExpiresAt),
+	_, err = t.exec(ctx, sqlWidenPermission, scopesColumn(p.Scopes), string(p.Release), t.now, until,
 		old.Owner.Tenant, old.ID)
 	return err
 }

@@ -33,7 +33,7 @@ func (f *fixture) attempt(req tokenvault.AuthRequest) tokenvault.NewAttempt {
 		Attempt: tokenvault.Attempt{
 			ID: id, AuthRequestID: req.ID, Owner: req.Owner, ProviderID: provider, AppID: "app", StateHash: "state of " + id,
 			BrowserHash: "browser of " + id, Issuer: "https://auth.mail.example", ReturnURL: "/done", Scopes: []string{"read"},
-			Private: f.sealed(),
+			PermissionTTL: time.Hour, NewAccount: true, Private: f.sealed(),
 		},
 		TTL:   5 * time.Minute,
 		Event: f.event(tokenvault.EventConnectStarted, req.Owner),

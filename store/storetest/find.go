@@ -53,10 +53,10 @@ func candidateIsWhole(t *testing.T, f *fixture) {
 	key := f.dataKey(t, acme, 1)
 	c := f.connect(t, alice(), "acc")
 	p := f.permission(alice(), c.ID, "read", "send")
-	p.Release, p.ExpiresAt = tokenvault.ReleaseToken, f.now().Add(time.Hour)
-	f.permit(t, p)
+	p.Release = tokenvault.ReleaseToken
+	f.permitFor(t, p, time.Hour)
 	want := *p
-	want.CreatedAt = f.now()
+	want.GrantedAt, want.ExpiresAt = f.now(), f.now().Add(time.Hour)
 	equal(t, "FindUsable", f.find(t, alice()), []tokenvault.Candidate{{SealedConnection: c, Permission: &want, WrappedKey: key.Wrapped}})
 }
 
@@ -120,9 +120,7 @@ func findNeedsReauth(t *testing.T, f *fixture) {
 
 func findExpiredPermission(t *testing.T, f *fixture) {
 	c := f.connect(t, alice(), "acc")
-	p := f.permission(alice(), c.ID, "read")
-	p.ExpiresAt = f.now().Add(time.Minute)
-	f.permit(t, p)
+	f.permitFor(t, f.permission(alice(), c.ID, "read"), time.Minute)
 	f.advance(time.Minute - time.Microsecond)
 	if f.find(t, alice())[0].Permission == nil {
 		t.Error("the permission is gone before its time")

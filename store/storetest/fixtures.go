@@ -182,11 +182,17 @@ func (f *fixture) permission(owner tokenvault.Owner, connectionID string, scopes
 	}
 }
 
-// permit grants p by settling a request of its owner's.
+// permit grants p, until withdrawn, by settling a request of its owner's.
 func (f *fixture) permit(t *testing.T, p *tokenvault.Permission) {
 	t.Helper()
+	f.permitFor(t, p, 0)
+}
+
+// permitFor grants p for a time.
+func (f *fixture) permitFor(t *testing.T, p *tokenvault.Permission, ttl time.Duration) {
+	t.Helper()
 	cmd := f.connecting(f.open(t, p.Owner), nil)
-	cmd.Permission = p
+	cmd.Permission, cmd.PermissionTTL = p, ttl
 	f.settle(t, cmd)
 }
 

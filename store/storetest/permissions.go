@@ -12,7 +12,7 @@ func permissionCases() []testCase {
 	return []testCase{
 		{"granting again unites the scopes", permissionScopes},
 		{"granting again keeps the wider release", permissionRelease},
-		{"granting again keeps the longer time", permissionTime},
+		{"granting again sets the time anew", permissionTime},
 		{"an expired permission is replaced", permissionReplaced},
 		{"other agents, owners and connections have their own", permissionsApart},
 		{"a permission is withdrawn", permissionWithdrawn},
@@ -64,13 +64,17 @@ func permissionRelease(t *testing.T, f *fixture) {
 
 func permissionTime(t *testing.T, f *fixture) {
 	c := f.connect(t, alice(), "acc")
-	hour, day := f.now().Add(time.Hour), f.now().Add(24*time.Hour)
-	for _, step := range []struct{ grant, want time.Time }{{hour, hour}, {day, day}, {hour, day}, {time.Time{}, time.Time{}}, {hour, time.Time{}}} {
+	for _, ttl := range []time.Duration{time.Hour, 24 * time.Hour, time.Hour, 0, time.Hour} {
+		f.advance(time.Minute)
 		p := f.permission(alice(), c.ID, "read")
-		p.ExpiresAt = step.grant
-		f.permit(t, p)
-		if got := f.only(t).ExpiresAt; !got.Equal(step.want) {
-			t.Errorf("expires %s after granting until %s, want %s", got, step.grant, step.want)
+		p.GrantedAt, p.ExpiresAt = f.now().Add(-time.Hour), f.now().Add(72*time.Hour) // the store's clock decides
+		f.permitFor(t, p, ttl)
+		var want time.Time
+		if ttl != 0 {
+			want = f.now().Add(ttl)
+		}
+		if got := f.only(t); !got.ExpiresAt.Equal(want) || !got.GrantedAt.Equal(f.now()) {
+			t.Errorf("granted %s until %s after granting for %s, want now until %s", got.GrantedAt, got.ExpiresAt, ttl, want)
 		}
 	}
 }
@@ -78,13 +82,13 @@ func permissionTime(t *testing.T, f *fixture) {
 func permissionReplaced(t *testing.T, f *fixture) {
 	c := f.connect(t, alice(), "acc")
 	old := f.permission(alice(), c.ID, "read", "admin")
-	old.Release, old.ExpiresAt = tokenvault.ReleaseToken, f.now().Add(time.Minute)
-	f.permit(t, old)
+	old.Release = tokenvault.ReleaseToken
+	f.permitFor(t, old, time.Minute)
 	f.advance(time.Minute)
 	f.permit(t, f.permission(alice(), c.ID, "read"))
 	got := f.only(t)
 	equal(t, "scopes", got.Scopes, []string{"read"})
-	if got.Release != tokenvault.ReleaseInject || !got.ExpiresAt.IsZero() || !got.CreatedAt.Equal(f.now()) {
+	if got.Release != tokenvault.ReleaseInject || !got.ExpiresAt.IsZero() || !got.GrantedAt.Equal(f.now()) {
 		t.Errorf("permission = %+v, want what was granted now", got)
 	}
 }
@@ -99,7 +103,7 @@ func permissionsApart(t *testing.T, f *fixture) {
 	var want []tokenvault.Permission
 	for _, p := range []*tokenvault.Permission{mine, agents, connections, bobs} {
 		f.permit(t, p)
-		p.CreatedAt = f.now()
+		p.GrantedAt = f.now()
 		want = append(want, *p)
 	}
 	equal(t, "alice's", f.permissions(t, member("alice")), want[:3])

@@ -46,7 +46,7 @@ func settleAll(t *testing.T, f *fixture) {
 		t.Errorf("connection: status = %s, created %s, want active, now", c.Status, c.CreatedAt)
 	}
 	granted := *cmd.Permission
-	granted.CreatedAt = f.now()
+	granted.GrantedAt = f.now()
 	equal(t, "ListPermissions", f.permissions(t, alice()), []tokenvault.Permission{granted})
 }
 
