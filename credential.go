@@ -18,8 +18,8 @@ type Credential struct {
 	// never sent.
 	PreviousRefreshToken Secret
 	TokenType            string // "Bearer"
-	// Issuer and TokenURL record where the grant was obtained. A refresh token
-	// and a client secret are never sent anywhere else.
+	// Issuer and TokenURL record who issued the grant and where it is refreshed. A
+	// refresh token is never sent anywhere else, nor a client secret with it.
 	Issuer   string
 	TokenURL string
 	// ExpiresAt is kept in the connection's row, not in the sealed record.

@@ -67,6 +67,15 @@ const (
 	ClientAuthNone    ClientAuth = "none"
 )
 
+// A RequestFormat is how parameters are sent to a token endpoint.
+type RequestFormat string
+
+// The request formats.
+const (
+	RequestForm RequestFormat = "form" // application/x-www-form-urlencoded (RFC 6749 §4.1.3)
+	RequestJSON RequestFormat = "json" // an object of texts
+)
+
 // OAuth2 describes a provider's OAuth 2.0 endpoints and quirks.
 type OAuth2 struct {
 	// Issuer is the authorization server's identifier (RFC 8414 §2). When it is
@@ -78,15 +87,24 @@ type OAuth2 struct {
 	IssRequired      bool   `json:"issRequired,omitempty" yaml:"issRequired"`
 	AuthorizationURL string `json:"authorizationUrl" yaml:"authorizationUrl"`
 	TokenURL         string `json:"tokenUrl" yaml:"tokenUrl"`
+	// RefreshURL is where refresh tokens are sent, for a provider with an endpoint
+	// of its own for them. Default TokenURL.
+	RefreshURL string `json:"refreshUrl,omitempty" yaml:"refreshUrl"`
 	// PushedAuthorizationURL is where authorization requests are pushed (RFC 9126)
 	// before the browser is sent to AuthorizationURL. Empty: they are not.
 	PushedAuthorizationURL string `json:"pushedAuthorizationUrl,omitempty" yaml:"pushedAuthorizationUrl"`
 	RevocationURL          string `json:"revocationUrl,omitempty" yaml:"revocationUrl"` // RFC 7009
 	UserInfoURL            string `json:"userInfoUrl,omitempty" yaml:"userInfoUrl"`
-	JWKSURL                string `json:"jwksUrl,omitempty" yaml:"jwksUrl"`
+	// UserInfoBody is the JSON text that is posted to UserInfoURL, for a provider
+	// that answers no GET there, such as one that speaks GraphQL. Empty: GET.
+	UserInfoBody string `json:"userInfoBody,omitempty" yaml:"userInfoBody"`
+	JWKSURL      string `json:"jwksUrl,omitempty" yaml:"jwksUrl"`
 	// ClientAuth is how the client authenticates at the token endpoint. Default
 	// client_secret_basic.
 	ClientAuth ClientAuth `json:"clientAuth,omitempty" yaml:"clientAuth"`
+	// RequestFormat is how parameters are sent to the token, refresh and revocation
+	// endpoint. Default form.
+	RequestFormat RequestFormat `json:"requestFormat,omitempty" yaml:"requestFormat"`
 	// DefaultScopes are requested when the app and the caller name none.
 	DefaultScopes []string `json:"defaultScopes,omitempty" yaml:"defaultScopes"`
 	// AlwaysScopes are added to every request, such as offline_access.
@@ -117,6 +135,14 @@ type OAuth2 struct {
 	// Setup tells an administrator how to register an app, in steps.
 	Setup      []string `json:"setup,omitempty" yaml:"setup"`
 	ConsoleURL string   `json:"consoleUrl,omitempty" yaml:"consoleUrl"`
+}
+
+// RefreshEndpoint returns where refresh tokens are sent.
+func (o OAuth2) RefreshEndpoint() string {
+	if o.RefreshURL != "" {
+		return o.RefreshURL
+	}
+	return o.TokenURL
 }
 
 // CoversScopes reports whether granted, with what it implies, includes required,

@@ -76,6 +76,8 @@ func shown(text string, limit int) bool {
 func (l *linter) sources(p tokenvault.Provider) {
 	l.expect(p.Verified == verifiedDocs || p.Verified == verifiedNot, "verified", "must be docs or unverified")
 	l.expect(p.Verified != verifiedDocs || len(p.Sources) > 0, "sources", "must not be empty when verified is docs")
+	unread := func(s tokenvault.Source) bool { return strings.Contains(strings.ToLower(s.Fact), "not read") }
+	l.expect(p.Verified != verifiedDocs || !slices.ContainsFunc(p.Sources, unread), "verified", "must be unverified while a fact says that something was not read")
 	for i, s := range p.Sources {
 		field := "sources[" + strconv.Itoa(i) + "]"
 		l.expect(strings.TrimSpace(s.Fact) != "", field+".fact", "must say what was read")
@@ -101,6 +103,9 @@ func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
 		set  bool
 	}{
 		{"issRequired", o.IssRequired},
+		{"refreshUrl", o.RefreshURL != ""},
+		{"userInfoBody", o.UserInfoBody != ""},
+		{"requestFormat", o.RequestFormat != "" && o.RequestFormat != tokenvault.RequestForm},
 		{"alwaysScopes", len(o.AlwaysScopes) > 0},
 		{"scopeParam", o.ScopeParam != "" && o.ScopeParam != "scope"},
 		{"scopeSeparator", o.ScopeSeparator != "" && o.ScopeSeparator != " "},

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
@@ -24,6 +25,7 @@ func reserved(param string) bool {
 func (l *linter) endpoints(o tokenvault.OAuth2) {
 	l.endpoint("oauth2.authorizationUrl", o.AuthorizationURL)
 	l.endpoint("oauth2.tokenUrl", o.TokenURL)
+	l.optionalEndpoint("oauth2.refreshUrl", o.RefreshURL)
 	l.optionalEndpoint("oauth2.pushedAuthorizationUrl", o.PushedAuthorizationURL)
 	l.optionalEndpoint("oauth2.revocationUrl", o.RevocationURL)
 	l.optionalEndpoint("oauth2.userInfoUrl", o.UserInfoURL)
@@ -34,6 +36,10 @@ func (l *linter) endpoints(o tokenvault.OAuth2) {
 	l.expect(o.Issuer != "" || !o.IssRequired, "oauth2.issuer", "must be given when issRequired is true")
 	l.expect(o.Issuer != "" || o.JWKSURL == "", "oauth2.issuer", "must be given when jwksUrl is")
 	l.expect(o.Issuer != "" || o.ClientAuth != tokenvault.PrivateKeyJWT, "oauth2.issuer", "must be given when clientAuth is private_key_jwt")
+	l.expect(o.UserInfoBody == "" || json.Valid([]byte(o.UserInfoBody)), "oauth2.userInfoBody", "must be JSON")
+	l.expect(o.UserInfoBody == "" || o.UserInfoURL != "", "oauth2.userInfoUrl", "must be given when userInfoBody is")
+	l.expect(slices.Contains([]tokenvault.RequestFormat{"", tokenvault.RequestForm, tokenvault.RequestJSON}, o.RequestFormat),
+		"oauth2.requestFormat", "must be form or json")
 	switch o.ClientAuth {
 	case "", tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.PrivateKeyJWT, tokenvault.ClientAuthNone:
 	default:

@@ -56,6 +56,11 @@ func TestLintProblems(t *testing.T) {
 		"no hosts":             {func(p *tokenvault.Provider) { p.Hosts = nil }, "hosts", "at least one host"},
 		"odd verified":         {func(p *tokenvault.Provider) { p.Verified = "canary" }, "verified", "docs or unverified"},
 		"docs without sources": {func(p *tokenvault.Provider) { p.Verified, p.Sources = "docs", nil }, "sources", "not be empty"},
+		"docs, not all read": {
+			func(p *tokenvault.Provider) {
+				p.Verified, p.Sources[0].Fact = "docs", p.Sources[0].Fact+" canary. Not read."
+			}, "verified", "not read",
+		},
 		"source without fact":  {func(p *tokenvault.Provider) { p.Sources[0].Fact = " " }, "sources[0].fact", "what was read"},
 		"source without page":  {func(p *tokenvault.Provider) { p.Sources[0].URL = "" }, "sources[0].url", "missing"},
 		"quirk without source": {func(p *tokenvault.Provider) { p.OAuth2.TokenPath = "canary" }, "oauth2.tokenPath", `starts with "tokenPath:"`},
@@ -82,6 +87,12 @@ func TestLintProblems(t *testing.T) {
 		"issuer with query":         {oauth(func(o *tokenvault.OAuth2) { o.Issuer = "https://a.example/?canary" }), "oauth2.issuer", "no query"},
 		"iss without issuer":        {oauth(func(o *tokenvault.OAuth2) { o.Issuer, o.JWKSURL, o.IssRequired = "", "", true }), "oauth2.issuer", "issRequired"},
 		"keys without issuer":       {oauth(func(o *tokenvault.OAuth2) { o.Issuer = "" }), "oauth2.issuer", "jwksUrl"},
+		"bad refresh endpoint":      {oauth(func(o *tokenvault.OAuth2) { o.RefreshURL = "http://canary.example/r" }), "oauth2.refreshUrl", "loopback"},
+		"refresh without source":    {oauth(func(o *tokenvault.OAuth2) { o.RefreshURL = "https://a.example/r" }), "oauth2.refreshUrl", `starts with "refreshUrl:"`},
+		"body that is no JSON":      {oauth(func(o *tokenvault.OAuth2) { o.UserInfoBody = "canary" }), "oauth2.userInfoBody", "must be JSON"},
+		"body without an endpoint":  {oauth(func(o *tokenvault.OAuth2) { o.UserInfoURL, o.UserInfoBody = "", "{}" }), "oauth2.userInfoUrl", "userInfoBody"},
+		"odd request format":        {oauth(func(o *tokenvault.OAuth2) { o.RequestFormat = "canary" }), "oauth2.requestFormat", "form or json"},
+		"JSON without source":       {oauth(func(o *tokenvault.OAuth2) { o.RequestFormat = "json" }), "oauth2.requestFormat", "needs a source"},
 		"odd client auth":           {oauth(func(o *tokenvault.OAuth2) { o.ClientAuth = "canary" }), "oauth2.clientAuth", "client_secret_basic"},
 		"scope with comma":          {oauth(func(o *tokenvault.OAuth2) { o.DefaultScopes = []string{"a,canary"} }), "oauth2.defaultScopes", "without space, comma"},
 		"empty scope":               {oauth(func(o *tokenvault.OAuth2) { o.AlwaysScopes = []string{""} }), "oauth2.alwaysScopes", "without space, comma"},

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
@@ -70,7 +71,7 @@ func (f *Flow) userInfo(ctx context.Context, p tokenvault.Provider, token tokenv
 	failed := func(status int, err error) error {
 		return &tokenvault.ProviderError{ProviderID: p.ID, Op: "userinfo", Status: status, Err: err}
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.OAuth2.UserInfoURL, http.NoBody)
+	r, err := userInfoRequest(ctx, p.OAuth2)
 	if err != nil {
 		return nil, failed(0, errUnreachable)
 	}
@@ -92,6 +93,17 @@ func (f *Flow) userInfo(ctx context.Context, p tokenvault.Provider, token tokenv
 		return nil, failed(res.StatusCode, errUnreadable)
 	}
 	return claims, nil
+}
+
+func userInfoRequest(ctx context.Context, p *tokenvault.OAuth2) (*http.Request, error) {
+	if p.UserInfoBody == "" {
+		return http.NewRequestWithContext(ctx, http.MethodGet, p.UserInfoURL, http.NoBody)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.UserInfoURL, strings.NewReader(p.UserInfoBody))
+	if err == nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r, err
 }
 
 func accountIn(p *tokenvault.OAuth2, sources []map[string]any) tokenvault.Account {

@@ -129,7 +129,7 @@ func TestC22TheAudienceOfAnAssertionIsTheIssuer(t *testing.T) {
 	flow := oauth2flow.New(&oauth2flow.Options{Allow: []string{strings.TrimPrefix(evil.URL, "http://")}})
 	flow.Refresh(t.Context(), tokenvault.RefreshInput{
 		Provider: p, Client: tokenvault.Client{ID: "client", Secret: tokenvault.NewSecret(asPEM(t, key))},
-		Credential: tokenvault.Credential{TokenURL: evil.URL, RefreshToken: tokenvault.NewSecret("rt")},
+		Credential: tokenvault.Credential{Issuer: "https://issuer.example", TokenURL: evil.URL, RefreshToken: tokenvault.NewSecret("rt")},
 	})
 	parts := strings.Split(sent.Get("client_assertion"), ".")
 	if len(parts) != 3 {
@@ -163,7 +163,7 @@ func TestAKeyThatCannotSignSendsNothing(t *testing.T) {
 		}}
 		out, ok := flow.Refresh(t.Context(), tokenvault.RefreshInput{
 			Provider: p, Client: tokenvault.Client{ID: "client", Secret: tokenvault.NewSecret(secret)},
-			Credential: tokenvault.Credential{TokenURL: server.URL, RefreshToken: tokenvault.NewSecret("rt")},
+			Credential: tokenvault.Credential{Issuer: "https://issuer.example", TokenURL: server.URL, RefreshToken: tokenvault.NewSecret("rt")},
 		}).(tokenvault.Transient)
 		if !ok || !strings.Contains(out.Err.Error(), "clientSecret: must be a private key") || strings.Contains(out.Err.Error(), "canary") {
 			t.Errorf("%s: %#v", name, out)

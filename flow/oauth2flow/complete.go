@@ -48,6 +48,6 @@ func credential(p tokenvault.Provider, ans answer) tokenvault.Credential {
 	return tokenvault.Credential{
 		AuthMethod: tokenvault.AuthOAuth2, TokenType: "Bearer",
 		AccessToken: ans.accessToken, RefreshToken: ans.refreshToken,
-		Issuer: p.OAuth2.Issuer, TokenURL: p.OAuth2.TokenURL,
+		Issuer: p.OAuth2.Issuer, TokenURL: p.OAuth2.RefreshEndpoint(),
 	}
 }

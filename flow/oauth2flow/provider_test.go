@@ -220,7 +220,7 @@ func TestASecondIndependentProvider(t *testing.T) {
 func TestMisbehavingProvider(t *testing.T) {
 	op := testop.StartMock(t)
 	b := benchOf(op, tokenvault.OAuth2{AuthorizationURL: op.Issuer + "/authorize", TokenURL: op.Issuer + "/token"}, "client", "canary-client-secret")
-	cred := tokenvault.Credential{TokenURL: op.Issuer + "/token", RefreshToken: tokenvault.NewSecret("canary-refresh-token")}
+	cred := tokenvault.Credential{Issuer: op.Issuer, TokenURL: op.Issuer + "/token", RefreshToken: tokenvault.NewSecret("canary-refresh-token")}
 	for mode, want := range map[string]func(tokenvault.RefreshOutcome) bool{
 		"no_expires_in":       expires(0),
 		"expires_in_string":   expires(time.Hour),

@@ -13,7 +13,7 @@ import (
 // Refresh sends the refresh token once (RFC 6749 §6), to the endpoint at which
 // the grant was obtained and nowhere else.
 func (f *Flow) Refresh(ctx context.Context, in tokenvault.RefreshInput) tokenvault.RefreshOutcome {
-	if in.Credential.TokenURL != in.Provider.OAuth2.TokenURL {
+	if !boundTo(in.Credential, *in.Provider.OAuth2) {
 		return tokenvault.Rejected{Err: &tokenvault.ProviderError{
 			ProviderID: in.Provider.ID, Op: "refresh", Code: "token_endpoint_changed",
 		}}
@@ -22,12 +22,18 @@ func (f *Flow) Refresh(ctx context.Context, in tokenvault.RefreshInput) tokenvau
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {in.Credential.RefreshToken.Reveal()},
 	}
-	ans, failed := f.token(ctx, tokenCall{provider: in.Provider, client: in.Client, op: "refresh", form: form})
+	call := tokenCall{provider: in.Provider, client: in.Client, op: "refresh", form: form, url: in.Provider.OAuth2.RefreshEndpoint()}
+	ans, failed := f.token(ctx, call)
 	if failed != nil {
 		return outcomeOf(in.Provider, failed)
 	}
 	cred := credential(in.Provider, ans)
 	return tokenvault.Rotated{Credential: cred, Scopes: ans.scopes, ExpiresIn: lifetime(in.Provider.OAuth2, ans)}
+}
+
+// boundTo reports whether p still describes the server that issued the grant.
+func boundTo(c tokenvault.Credential, p tokenvault.OAuth2) bool {
+	return c.TokenURL == p.RefreshEndpoint() && c.Issuer == p.Issuer
 }
 
 // outcomeOf sorts a failure. Only what says plainly that the grant is dead is

@@ -2,6 +2,7 @@ package oauth2flow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -89,16 +90,34 @@ func (call tokenCall) request(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	body, contentType, err := call.encode()
+	if err != nil {
+		return nil, err
+	}
 	target := orDefault(call.url, call.provider.OAuth2.TokenURL)
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(call.form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.GetBody = nil
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Content-Type", contentType)
 	r.Header.Set("Accept", "application/json")
 	basic(r)
 	return r, nil
+}
+
+// encode returns the parameters in the format that the provider takes. None has
+// more than one value.
+func (call tokenCall) encode() (body, contentType string, err error) {
+	if call.provider.OAuth2.RequestFormat != tokenvault.RequestJSON {
+		return call.form.Encode(), "application/x-www-form-urlencoded", nil
+	}
+	object := make(map[string]string, len(call.form))
+	for name := range call.form {
+		object[name] = call.form.Get(name)
+	}
+	text, err := json.Marshal(object)
+	return string(text), "application/json", err
 }
 
 // unanswered is a call without a whole answer. A transport's error may hold the
