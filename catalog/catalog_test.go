@@ -40,9 +40,42 @@ func TestLoadShipped(t *testing.T) {
 		if len(p.Sources) == 0 {
 			t.Errorf("%s cites no source", p.ID)
 		}
+		if p.Verified == "unverified" && !strings.Contains(strings.ToLower(facts(p)), " not read") {
+			t.Errorf("%s is unverified, and no fact says what was not read", p.ID)
+		}
 	}
-	if diff := cmp.Diff([]string{"atlassian", "github", "google", "slack"}, ids); diff != "" {
-		t.Errorf("shipped providers (-want +got):\n%s", diff)
+	if len(ids) < 25 {
+		t.Errorf("%d providers ship: %v", len(ids), ids)
+	}
+}
+
+func facts(p tokenvault.Provider) string {
+	var all strings.Builder
+	for _, s := range p.Sources {
+		all.WriteString(s.Fact + "\n")
+	}
+	return all.String()
+}
+
+// What a setting of a shipped provider is for stands beside it in the provider's
+// sources: each of these has one.
+func TestShippedSettingsAreSourced(t *testing.T) {
+	cat, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range cat.All() {
+		if p.OAuth2 == nil {
+			continue
+		}
+		for name, set := range map[string]bool{
+			"authorizationUrl": true, "tokenUrl": true, "clientAuth": true, "accountId": true,
+			"revocationUrl": p.OAuth2.RevocationURL != "", "userInfoUrl": p.OAuth2.UserInfoURL != "",
+		} {
+			if set && !strings.Contains(facts(p), name) {
+				t.Errorf("%s: no source for %s", p.ID, name)
+			}
+		}
 	}
 }
 
@@ -75,6 +108,18 @@ func TestShippedQuirks(t *testing.T) {
 	slack := get("slack").OAuth2
 	if slack.ScopeParam != "user_scope" || slack.ScopeSeparator != "," || slack.TokenPath != "authed_user" {
 		t.Errorf("slack: %q %q %q ask for something else than a user token", slack.ScopeParam, slack.ScopeSeparator, slack.TokenPath)
+	}
+	if got := get("figma").OAuth2.RefreshEndpoint(); got != "https://api.figma.com/v1/oauth/refresh" {
+		t.Errorf("figma: refreshes at %s", got)
+	}
+	if notion := get("notion").OAuth2; notion.RequestFormat != tokenvault.RequestJSON || notion.AuthorizationParams["owner"] != "user" {
+		t.Errorf("notion: %q, %v", notion.RequestFormat, notion.AuthorizationParams)
+	}
+	if linear := get("linear").OAuth2; linear.ScopeSeparator != "," || linear.UserInfoBody == "" {
+		t.Errorf("linear: separator %q, asks for the account with %q", linear.ScopeSeparator, linear.UserInfoBody)
+	}
+	if _, ok := get("microsoft").CoversScopes([]string{"https://graph.microsoft.com/Mail.Read"}, []string{"Mail.Read"}); !ok {
+		t.Error("microsoft: the long name of a permission does not cover the short one")
 	}
 	if !slices.Contains(get("atlassian").OAuth2.AlwaysScopes, "offline_access") {
 		t.Error("atlassian: without offline_access there is no refresh token")
