@@ -50,6 +50,8 @@ type Options struct {
 	Spool Spool
 	// Audit says when a release is audited. Default [AuditSync].
 	Audit AuditMode
+	// Observer is told what the vault does and how long it takes. Default: nobody is.
+	Observer Observer
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -80,6 +82,7 @@ type Vault struct {
 	catalog *Catalog
 	opts    Options
 	log     *slog.Logger
+	watch   observing
 
 	keys      *dataKeys
 	apiKeys   *keyCache
@@ -104,9 +107,10 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	if err != nil {
 		return nil, err
 	}
+	watch := observing{observer: o.Observer, catalog: catalog}
 	v := &Vault{
-		store: store, catalog: catalog, opts: o, log: o.Logger,
-		keys: newDataKeys(store, sealer), apiKeys: newKeyCache(),
+		store: store, catalog: catalog, opts: o, log: o.Logger, watch: watch,
+		keys: newDataKeys(store, sealer, watch), apiKeys: newKeyCache(),
 		jobs: make(chan struct{}, 1),
 		work: workers{closing: make(chan struct{})},
 	}
@@ -115,7 +119,7 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	if err := v.keys.check(ctx); err != nil {
 		return nil, err
 	}
-	v.audit = newAuditLog(store, o.Audit, o.Logger)
+	v.audit = newAuditLog(store, o.Audit, o.Logger, watch)
 	return v, nil
 }
 

@@ -42,6 +42,7 @@ type auditLog struct {
 	store AuditStore
 	mode  AuditMode
 	log   *slog.Logger
+	watch observing
 
 	queue   chan auditEntry
 	failing atomic.Bool
@@ -50,9 +51,9 @@ type auditLog struct {
 	once    sync.Once
 }
 
-func newAuditLog(store AuditStore, mode AuditMode, log *slog.Logger) *auditLog {
+func newAuditLog(store AuditStore, mode AuditMode, log *slog.Logger, watch observing) *auditLog {
 	a := &auditLog{
-		store: store, mode: mode, log: log,
+		store: store, mode: mode, log: log, watch: watch,
 		queue: make(chan auditEntry, auditQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go a.run()
@@ -74,7 +75,9 @@ func (a *auditLog) release(ctx context.Context, event Event) error {
 }
 
 // append commits the events and waits for it.
-func (a *auditLog) append(ctx context.Context, events ...Event) error {
+func (a *auditLog) append(ctx context.Context, events ...Event) (err error) {
+	ctx, end := a.watch.begin(ctx, Operation{Kind: OpAuditWait})
+	defer func() { end(OutcomeOf(err)) }()
 	entry := auditEntry{events: events, done: make(chan error, 1)}
 	if err := a.enqueue(ctx, entry); err != nil {
 		return err
@@ -172,7 +175,9 @@ func (a *auditLog) flush(batch []auditEntry) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), auditTimeout)
 	defer cancel()
+	ctx, end := a.watch.begin(ctx, Operation{Kind: OpAuditCommit, Entries: len(events)})
 	err := a.store.AppendAudit(ctx, events)
+	end(OutcomeOf(err))
 	if err != nil {
 		a.log.Error("audit log cannot be written: credentials are not released", slog.Any("error", err))
 		err = fmt.Errorf("audit log: %w", ErrUnavailable)

@@ -135,7 +135,9 @@ type Redirect struct {
 // where to send the browser. It fails with [ErrDenied] for anybody but a user,
 // [ErrExpired] or [ErrConflict] if the request is not pending, [ErrNoApp], and
 // with a [FieldError] for a return URL that is not on the list.
-func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) (Redirect, error) {
+func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) (redirect Redirect, err error) {
+	ctx, end := v.watch.begin(ctx, Operation{Kind: OpConnectStart})
+	defer func() { end(OutcomeOf(err)) }()
 	req, err := v.pendingOf(ctx, actor, in.AuthRequestID)
 	if err != nil {
 		return Redirect{}, err
@@ -172,7 +174,9 @@ func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, 
 		Provider: p, Client: client, RedirectURL: v.CallbackURL(app.App), State: NewSecret(state),
 		Scopes: scopes, Reconnect: req.ConnectionID != "" && !wish.NewAccount,
 	}
-	step, err := flow.Begin(ctx, in)
+	nested, end := v.watch.begin(ctx, Operation{Kind: OpProviderBegin, ProviderID: p.ID})
+	step, err := flow.Begin(nested, in)
+	end(OutcomeOf(err))
 	if err != nil {
 		return Redirect{}, fmt.Errorf("begin connect: %w", err)
 	}

@@ -18,7 +18,9 @@ func (v *Vault) Connections(ctx context.Context, actor Actor, page Page) ([]Conn
 // the provider is ended in the background, as often as it takes. Only the user
 // who owns it, an administrator of the organization that owns it, or a back end
 // that acts for them may. Revoking twice is no error.
-func (v *Vault) Revoke(ctx context.Context, actor Actor, connectionID string) error {
+func (v *Vault) Revoke(ctx context.Context, actor Actor, connectionID string) (err error) {
+	ctx, end := v.watch.begin(ctx, Operation{Kind: OpRevoke})
+	defer func() { end(OutcomeOf(err)) }()
 	if err := v.checkActor(actor); err != nil {
 		return err
 	}

@@ -45,7 +45,9 @@ type Finished struct {
 // no error. Finished tells the request also beside an error, once the return is
 // known to belong to the actor. The return of a visitor is kept, sealed, for
 // [Vault.CompleteConnect]: Finished tells where the host proves the user.
-func (v *Vault) FinishConnect(ctx context.Context, actor Actor, ret Return) (Finished, error) {
+func (v *Vault) FinishConnect(ctx context.Context, actor Actor, ret Return) (done Finished, err error) {
+	ctx, end := v.watch.begin(ctx, Operation{Kind: OpConnectFinish})
+	defer func() { end(OutcomeOf(err)) }()
 	if err := v.checkActor(actor); err != nil {
 		return Finished{}, err
 	}
@@ -186,10 +188,12 @@ func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, ret 
 	}
 	exchangeCtx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
+	exchangeCtx, end := v.watch.begin(exchangeCtx, Operation{Kind: OpProviderExchange, ProviderID: p.ID})
 	completed, err := flow.Complete(exchangeCtx, CompleteInput{
 		Provider: p, Client: client, RedirectURL: v.CallbackURL(ret.app.App),
 		Private: ret.private, Code: ret.Code, Iss: ret.Iss, Scopes: ret.attempt.Scopes,
 	})
+	end(OutcomeOf(err))
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("finish connect: %w", err)
 	}
@@ -308,9 +312,9 @@ func (v *Vault) discard(ctx context.Context, p Provider, client Client, done Com
 	if !ok {
 		return
 	}
-	err := revoker.RevokeGrant(ctx, RefreshInput{Provider: p, Client: client, Credential: done.Credential, Scopes: done.Scopes})
+	err := v.revokeGrant(ctx, revoker, RefreshInput{Provider: p, Client: client, Credential: done.Credential, Scopes: done.Scopes})
 	if err != nil {
-		v.log.Warn("a grant that was not kept could not be ended at the provider",
+		v.log.WarnContext(ctx, "a grant that was not kept could not be ended at the provider",
 			slog.String("provider_id", p.ID), slog.Any("error", err))
 	}
 }

@@ -53,7 +53,9 @@ func (v *Vault) wakeJobs() {
 
 func (v *Vault) sweep(ctx context.Context) {
 	for {
-		expired, err := v.store.ExpireAuthRequests(ctx, sweepBatch)
+		nested, end := v.watch.begin(ctx, Operation{Kind: OpSweep})
+		expired, err := v.store.ExpireAuthRequests(nested, sweepBatch)
+		end(OutcomeOf(err))
 		if err != nil {
 			if ctx.Err() == nil {
 				v.log.Error("auth requests cannot be swept", slog.Any("error", err))
@@ -89,13 +91,15 @@ func (v *Vault) runJobs(ctx context.Context) {
 
 func (v *Vault) runJob(ctx context.Context, job Job) {
 	result := JobResult{ID: job.ID, Attempt: job.Attempts, Done: true}
-	err := v.doJob(ctx, job)
+	nested, end := v.watch.begin(ctx, Operation{Kind: OpJob, ProviderID: job.ProviderID})
+	err := v.doJob(nested, job)
+	end(OutcomeOf(err))
 	if err != nil {
 		result.Done = false
 		result.Error = jobErrorCode(err)
 		result.RetryIn = min(time.Second<<min(job.Attempts, 20), maxJobPause)
 		result.Dead = job.Attempts >= maxJobTries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsealable)
-		v.log.Warn("background work failed", slog.String("job_id", job.ID), slog.String("kind", string(job.Kind)),
+		v.log.WarnContext(nested, "background work failed", slog.String("job_id", job.ID), slog.String("kind", string(job.Kind)),
 			slog.Bool("dead", result.Dead), slog.Any("error", err))
 	} else {
 		result.Events = []Event{{
@@ -170,5 +174,12 @@ func (v *Vault) doJob(ctx context.Context, job Job) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	return revoker.RevokeGrant(ctx, RefreshInput{Provider: p, Client: client, Credential: cred})
+	return v.revokeGrant(ctx, revoker, RefreshInput{Provider: p, Client: client, Credential: cred})
+}
+
+func (v *Vault) revokeGrant(ctx context.Context, revoker Revoker, in RefreshInput) error {
+	ctx, end := v.watch.begin(ctx, Operation{Kind: OpProviderRevoke, ProviderID: in.Provider.ID})
+	err := revoker.RevokeGrant(ctx, in)
+	end(OutcomeOf(err))
+	return err
 }

@@ -40,7 +40,7 @@ type refreshed struct {
 // process one call per credential version does the work, detached from whoever
 // asked: a caller that gives up does not cancel a refresh under way.
 func (v *Vault) refresh(ctx context.Context, p Provider, c SealedConnection, forced bool) (Connection, Credential, error) {
-	result := v.startRefresh(p, c, forced)
+	result := v.startRefresh(ctx, p, c, forced)
 	select {
 	case r := <-result:
 		if r.Err != nil {
@@ -58,26 +58,30 @@ func (v *Vault) refresh(ctx context.Context, p Provider, c SealedConnection, for
 
 // refreshBehind refreshes without anybody waiting, but not right after the
 // provider failed: the token is still valid, and others need the provider too.
-func (v *Vault) refreshBehind(p Provider, c SealedConnection) {
+func (v *Vault) refreshBehind(ctx context.Context, p Provider, c SealedConnection) {
 	if until, ok := v.heldOff.Load(c.ID); ok {
 		if t, ok := until.(time.Time); ok && time.Now().Before(t) {
 			return
 		}
 		v.heldOff.Delete(c.ID)
 	}
-	v.startRefresh(p, c, false)
+	v.startRefresh(ctx, p, c, false)
 }
 
-func (v *Vault) startRefresh(p Provider, c SealedConnection, forced bool) <-chan singleflight.Result {
+// startRefresh begins a refresh, or joins the one under way. Of the caller's context
+// it takes what the work is observed with, not its end.
+func (v *Vault) startRefresh(caller context.Context, p Provider, c SealedConnection, forced bool) <-chan singleflight.Result {
 	key := c.ID + "/" + strconv.FormatInt(c.Version, 10)
 	return v.refreshes.DoChan(key, func() (any, error) {
 		if !v.work.begin() {
 			return nil, ErrClosed
 		}
 		defer v.work.running.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), refreshLease)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), refreshLease)
 		defer cancel()
+		ctx, end := v.watch.begin(ctx, Operation{Kind: OpRefresh, ProviderID: p.ID})
 		conn, cred, err := v.takeTurns(ctx, p, c, forced)
+		end(OutcomeOf(err))
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +156,9 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forc
 	}
 	providerCtx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
+	providerCtx, end := v.watch.begin(providerCtx, Operation{Kind: OpProviderRefresh, ProviderID: p.ID})
 	outcome := refresher.Refresh(providerCtx, RefreshInput{Provider: p, Client: client, Credential: cred, Scopes: c.Scopes})
+	end(outcomeOfRefresh(outcome))
 	return v.concludeTurn(ctx, turn, cred, outcome)
 }
 
@@ -169,7 +175,7 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, reason)
 	case Transient:
 		v.heldOff.Store(turn.Connection.ID, time.Now().Add(max(o.Err.RetryAfter, holdOff)))
-		return Connection{}, Credential{}, false, errors.Join(o.Err, v.failTurn(ctx, turn, "", turn.Uncertain, v.transientDetail(turn, o.Err)))
+		return Connection{}, Credential{}, false, errors.Join(o.Err, v.failTurn(ctx, turn, "", turn.Uncertain, v.transientDetail(ctx, turn, o.Err)))
 	case Uncertain:
 		if turn.Uncertain {
 			return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthLostResponse)
@@ -181,11 +187,11 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 
 // transientDetail says for the audit why a refresh failed. A provider that does not
 // know our client any more is an operator's to mend: no grant is touched.
-func (v *Vault) transientDetail(turn RefreshTurn, err *ProviderError) string {
+func (v *Vault) transientDetail(ctx context.Context, turn RefreshTurn, err *ProviderError) string {
 	if err.Code != codeInvalidClient {
 		return "transient"
 	}
-	v.log.Error("the provider refuses the app's client credentials: register the app again with its current secret; connections are untouched",
+	v.log.ErrorContext(ctx, "the provider refuses the app's client credentials: register the app again with its current secret; connections are untouched",
 		slog.String("provider_id", turn.Connection.ProviderID), slog.String("app_id", turn.Connection.AppID))
 	return codeInvalidClient
 }

@@ -56,7 +56,9 @@ func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error)
 //
 // A warm call is one query and one AES open; it waits for the shared commit of
 // its audit entry and does nothing else.
-func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (*Access, error) {
+func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (access *Access, err error) {
+	ctx, end := v.watch.begin(ctx, Operation{Kind: OpResolve, ProviderID: req.ProviderID})
+	defer func() { end(OutcomeOf(err)) }()
 	provider, err := v.checkResolve(actor, &req)
 	if err != nil {
 		return nil, err
@@ -117,7 +119,7 @@ func (v *Vault) current(ctx context.Context, p Provider, req ResolveRequest, c *
 	case expired:
 		return v.refresh(ctx, p, c.SealedConnection, false)
 	case stale:
-		v.refreshBehind(p, c.SealedConnection)
+		v.refreshBehind(ctx, p, c.SealedConnection)
 	case fresh:
 	}
 	cred, err := v.openCredential(ctx, c.SealedConnection, c.WrappedKey)
@@ -127,7 +129,7 @@ func (v *Vault) current(ctx context.Context, p Provider, req ResolveRequest, c *
 func (v *Vault) openCredential(ctx context.Context, c SealedConnection, wrapped Sealed) (Credential, error) {
 	plaintext, err := v.keys.open(ctx, connectionPlace(c.Connection, c.Version), c.Record, wrapped)
 	if err != nil {
-		v.log.Error("a stored credential cannot be opened: the row was altered or its key is missing",
+		v.log.ErrorContext(ctx, "a stored credential cannot be opened: the row was altered or its key is missing",
 			slog.String("connection_id", c.ID), slog.Any("error", err))
 		return Credential{}, fmt.Errorf("connection %s: %w", c.ID, err)
 	}

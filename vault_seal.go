@@ -68,13 +68,14 @@ type cachedKey struct {
 type dataKeys struct {
 	store  DataKeyStore
 	sealer Sealer
+	watch  observing
 
 	mu    sync.RWMutex // protects cache; held for map look-ups only
 	cache map[keyRef]cachedKey
 }
 
-func newDataKeys(store DataKeyStore, sealer Sealer) *dataKeys {
-	return &dataKeys{store: store, sealer: sealer, cache: make(map[keyRef]cachedKey)}
+func newDataKeys(store DataKeyStore, sealer Sealer, watch observing) *dataKeys {
+	return &dataKeys{store: store, sealer: sealer, watch: watch, cache: make(map[keyRef]cachedKey)}
 }
 
 // check opens some data key, so that a root key that does not fit the data is
@@ -168,7 +169,9 @@ func dataKeyAAD(key DataKey) []byte {
 }
 
 func (k *dataKeys) unwrap(ctx context.Context, key DataKey) (cachedKey, error) {
-	raw, err := k.sealer.Open(ctx, key.Wrapped, dataKeyAAD(key))
+	nested, end := k.watch.begin(ctx, Operation{Kind: OpKeyUnwrap})
+	raw, err := k.sealer.Open(nested, key.Wrapped, dataKeyAAD(key))
+	end(OutcomeOf(err))
 	if err != nil {
 		return cachedKey{}, err
 	}

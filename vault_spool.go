@@ -25,7 +25,7 @@ func (v *Vault) commitWithRetry(ctx context.Context, s spooled) (SealedConnectio
 			v.unspool(ctx, s.commit.ConnectionID, kept)
 			return stored, err
 		}
-		v.log.Error("a refreshed credential cannot be stored: trying again",
+		v.log.ErrorContext(ctx, "a refreshed credential cannot be stored: trying again",
 			slog.String("connection_id", s.commit.ConnectionID), slog.Bool("spooled", kept), slog.Any("error", err))
 		select {
 		case <-time.After(pause):
@@ -63,7 +63,7 @@ func (v *Vault) spool(ctx context.Context, s spooled) bool {
 	}
 	err := v.opts.Spool.Put(context.WithoutCancel(ctx), s.commit.ConnectionID, s.marshal())
 	if err != nil {
-		v.log.Error("a refreshed credential cannot be spooled either: it is lost if the process ends now",
+		v.log.ErrorContext(ctx, "a refreshed credential cannot be spooled either: it is lost if the process ends now",
 			slog.String("connection_id", s.commit.ConnectionID), slog.Any("error", err))
 	}
 	return err == nil
@@ -74,7 +74,7 @@ func (v *Vault) unspool(ctx context.Context, connectionID string, kept bool) {
 		return
 	}
 	if err := v.opts.Spool.Remove(context.WithoutCancel(ctx), connectionID); err != nil {
-		v.log.Warn("a spooled credential that was stored cannot be removed",
+		v.log.WarnContext(ctx, "a spooled credential that was stored cannot be removed",
 			slog.String("connection_id", connectionID), slog.Any("error", err))
 	}
 }

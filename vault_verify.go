@@ -89,7 +89,9 @@ func (v *Vault) sealReturn(ctx context.Context, a Attempt, ret Return) (SealedRe
 // for the user in whose browser the handle arrived at [Options.VerifyURL]. The
 // code is exchanged only if that is who was asked; if not, the attempt is over and
 // nothing is stored. Errors are those of [Vault.FinishConnect].
-func (v *Vault) CompleteConnect(ctx context.Context, actor Actor, authRequestID string, handle Secret) (Finished, error) {
+func (v *Vault) CompleteConnect(ctx context.Context, actor Actor, authRequestID string, handle Secret) (done Finished, err error) {
+	ctx, end := v.watch.begin(ctx, Operation{Kind: OpConnectFinish})
+	defer func() { end(OutcomeOf(err)) }()
 	if err := v.checkActor(actor); err != nil {
 		return Finished{}, err
 	}

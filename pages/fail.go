@@ -35,7 +35,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, code = http.StatusBadGateway, codeProviderError
 	}
 	if status >= http.StatusInternalServerError {
-		h.log.Error("a page could not be served", slog.String("page", r.Pattern), slog.Any("error", err))
+		h.log.ErrorContext(r.Context(), "a page could not be served", slog.String("page", r.Pattern), slog.Any("error", err))
 	}
 	h.message(w, status, code)
 }

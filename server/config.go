@@ -49,6 +49,10 @@ type Config struct {
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"TOKENVAULT_LOG_LEVEL" group:"Log"`
 	LogFormat string `help:"text or json." enum:"text,json" default:"text" env:"TOKENVAULT_LOG_FORMAT" group:"Log"`
 
+	MetricsListen string `help:"Address on which GET /metrics answers Prometheus, such as 127.0.0.1:9464. It asks nobody who calls: name one that only Prometheus reaches. Default: none." env:"TOKENVAULT_METRICS_LISTEN" group:"Log"`
+
+	// Version is what metrics and traces name. It is no setting.
+	Version string `kong:"-"`
 	// RootKey takes the place of the key file. It is read from the environment
 	// only: TOKENVAULT_ROOT_KEY.
 	RootKey tokenvault.Secret `kong:"-"`

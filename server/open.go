@@ -29,6 +29,10 @@ type Opened struct {
 // first use, and returns a vault over them. A root key is never created over
 // existing data.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Opened, error) {
+	return open(ctx, cfg, log, nil)
+}
+
+func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault.Observer) (*Opened, error) {
 	cat, err := catalog.Load(cfg.ProviderFiles...)
 	if err != nil {
 		return nil, err
@@ -49,13 +53,13 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Opened, error) {
 		return nil, err
 	}
 	o.store = store
-	if err := o.openVault(ctx, cfg, cat, log); err != nil {
+	if err := o.openVault(ctx, cfg, cat, log, observer); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
 	return o, nil
 }
 
-func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Catalog, log *slog.Logger) error {
+func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Catalog, log *slog.Logger, observer tokenvault.Observer) error {
 	_, err := o.store.AnyDataKey(ctx)
 	if err != nil && !errors.Is(err, tokenvault.ErrNotFound) {
 		return err
@@ -82,7 +86,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),
 		},
 		ReturnURLs: cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL,
-		Audit: audit, Logger: log,
+		Audit: audit, Observer: observer, Logger: log,
 	})
 	return err
 }

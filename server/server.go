@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/httpapi"
 	"github.com/ai-token-vault/tokenvault/pages"
 	"github.com/ai-token-vault/tokenvault/signin"
+	"github.com/ai-token-vault/tokenvault/telemetry"
 )
 
 const (
@@ -29,12 +31,14 @@ type Server struct {
 	// URL is where browsers reach the server.
 	URL string
 
-	cfg      Config
-	files    userFiles
-	log      *slog.Logger
-	listener net.Listener
-	local    *signin.Local // nil unless mode is local
-	handler  http.Handler
+	cfg       Config
+	files     userFiles
+	log       *slog.Logger
+	listener  net.Listener
+	local     *signin.Local // nil unless mode is local
+	handler   http.Handler
+	telemetry *telemetry.Telemetry // nil: nothing is observed
+	metrics   net.Listener         // nil: metrics are not served
 }
 
 // New binds the address, opens the vault and builds the handlers. Nothing is
@@ -54,14 +58,29 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://" + listener.Addr().String()
 	}
-	s := &Server{cfg: cfg, files: files, log: log, listener: listener, URL: cfg.PublicURL}
-	if s.Opened, err = Open(ctx, cfg, log); err != nil {
+	s := &Server{cfg: cfg, files: files, log: slog.New(telemetry.Logs(log.Handler())), listener: listener, URL: cfg.PublicURL}
+	if s.telemetry, s.metrics, err = openTelemetry(ctx, cfg, log); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
+	if s.Opened, err = s.open(ctx); err != nil {
+		return nil, errors.Join(err, listener.Close(), s.closeTelemetry(ctx))
+	}
 	if err := s.build(); err != nil {
-		return nil, errors.Join(err, listener.Close(), s.Opened.Close(ctx))
+		return nil, errors.Join(err, listener.Close(), s.Opened.Close(ctx), s.closeTelemetry(ctx))
 	}
 	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) (*Opened, error) {
+	var observer tokenvault.Observer
+	if s.telemetry != nil {
+		observer = s.telemetry
+	}
+	opened, err := open(ctx, s.cfg, s.log, observer)
+	if err == nil && s.telemetry != nil {
+		s.telemetry.Watch(opened.Vault)
+	}
+	return opened, err
 }
 
 // bindReason is the system's error without the operation and the address.
@@ -87,6 +106,9 @@ func (s *Server) build() error {
 	mux.Handle("/connect/", page)
 	mux.Handle("/assets/", page)
 	s.handler = logRequests(mux, s.log)
+	if s.telemetry != nil {
+		s.handler = s.telemetry.Handler(s.handler)
+	}
 	return nil
 }
 
@@ -116,6 +138,8 @@ func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(s.listener) }()
 
+	defer s.serveMetrics()()
+
 	var err error
 	select {
 	case err = <-served:
@@ -129,5 +153,5 @@ func (s *Server) Run(ctx context.Context) error {
 	err = errors.Join(err, <-worked)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	return errors.Join(err, s.Opened.Close(closing))
+	return errors.Join(err, s.Opened.Close(closing), s.closeTelemetry(closing))
 }

@@ -42,6 +42,9 @@ func (c Config) validateHTTP() error {
 	if err != nil || !isPort(port) {
 		return errors.New("listen: must be host:port, such as 127.0.0.1:8420")
 	}
+	if _, port, err := net.SplitHostPort(c.MetricsListen); c.MetricsListen != "" && (err != nil || !isPort(port)) {
+		return errors.New("metrics-listen: must be host:port, such as 127.0.0.1:9464")
+	}
 	if c.Mode == "local" && !isLoopback(host) {
 		return errors.New("listen: must be a loopback address, such as 127.0.0.1:8420, in mode local, which serves one user on this machine: else use mode session")
 	}

@@ -68,16 +68,16 @@ func (l *Local) redeem(w http.ResponseWriter, r *http.Request) {
 	}
 	secret, err := l.sessions.redeem(r.PostForm.Get("token"), time.Now())
 	if errors.Is(err, errLink) {
-		l.log.Warn("a sign-in link was refused: it is unknown, was used, or is too old")
+		l.log.WarnContext(r.Context(), "a sign-in link was refused: it is unknown, was used, or is too old")
 		l.page.answer(http.StatusForbidden, textBadLink()).ServeHTTP(w, r)
 		return
 	}
 	if err != nil {
-		l.log.Error("the session of a browser cannot be kept", slog.Any("error", err))
+		l.log.ErrorContext(r.Context(), "the session of a browser cannot be kept", slog.Any("error", err))
 		l.page.answer(http.StatusServiceUnavailable, textNotKept()).ServeHTTP(w, r)
 		return
 	}
-	l.log.Info("a browser was signed in by a sign-in link")
+	l.log.InfoContext(r.Context(), "a browser was signed in by a sign-in link")
 	next := r.PostForm.Get("next")
 	if !safePath(next) {
 		next = LocalPath

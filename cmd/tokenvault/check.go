@@ -92,6 +92,7 @@ func printSettings(w io.Writer, cfg server.Config) {
 		{"provider-files", strings.Join(cfg.ProviderFiles, ", ")},
 		{"allow-hosts", strings.Join(cfg.AllowHosts, ", ")},
 		{"return-urls", strings.Join(cfg.ReturnURLs, ", ")},
+		{"metrics-listen", cfg.MetricsListen},
 		{"origins", strings.Join(cfg.Origins, ", ")},
 	} {
 		if s[1] == "" {

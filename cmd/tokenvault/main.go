@@ -72,6 +72,7 @@ func run(ctx context.Context, args []string, std streams) (status int) {
 	if err != nil {
 		return fail(std.err, explainUsage(err))
 	}
+	c.Config.Version = version
 	c.RootKey = tokenvault.NewSecret(os.Getenv("TOKENVAULT_ROOT_KEY"))
 	if err := parsed.Run(c.Config); err != nil {
 		return fail(std.err, err)

@@ -92,6 +92,7 @@ func TestRefuseSettings(t *testing.T) {
 	for _, tc := range []struct{ args, want string }{
 		{"--data-dir ''", "data-dir: must name a directory"},
 		{"--key-file missing/key.json", "key-file: the directory of "},
+		{"--metrics-listen 9464", "metrics-listen: must be host:port, such as 127.0.0.1:9464"},
 		{"--listen 8420", "listen: must be host:port, such as 127.0.0.1:8420"},
 		{"--listen 127.0.0.1:99999", "listen: must be host:port, such as 127.0.0.1:8420"},
 		{"--listen 0.0.0.0:0", "listen: must be a loopback address"},

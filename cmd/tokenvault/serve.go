@@ -32,6 +32,9 @@ func (serveCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	if s.Opened.CreatedKey != "" {
 		say("Created root key %s: back it up, without it stored credentials cannot be read", s.Opened.CreatedKey)
 	}
+	if s.MetricsURL() != "" {
+		say("Serving metrics %s", s.MetricsURL())
+	}
 	say("Serving %s", s.URL)
 	link, err := s.SignInLink()
 	if err != nil {

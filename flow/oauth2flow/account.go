@@ -37,7 +37,7 @@ func (f *Flow) account(ctx context.Context, in tokenvault.CompleteInput, ans ans
 	if (found.ID == "" || found.Label == "") && p.UserInfoURL != "" {
 		claims, err := f.userInfo(ctx, in.Provider, ans.accessToken)
 		if err != nil {
-			f.log.Warn("the account of a new connection is not known", slog.String("provider_id", in.Provider.ID), slog.Any("error", err))
+			f.log.WarnContext(ctx, "the account of a new connection is not known", slog.String("provider_id", in.Provider.ID), slog.Any("error", err))
 		}
 		sources = append(sources, claims)
 	}
