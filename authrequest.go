@@ -77,20 +77,31 @@ type AuthRequest struct {
 	SettledAt    time.Time // zero while pending; of one that nobody settled in time, ExpiresAt until a sweep
 }
 
-// Message is one sentence for the person who has to act.
+// Message is one sentence for the person who has to act. If that is an
+// administrator of the organization, it says so.
 func (r AuthRequest) Message() string {
+	verb, what := "Connect", r.ProviderName
 	switch r.Reason {
 	case ReasonExpired, ReasonRevoked:
-		return "Reconnect " + r.ProviderName + " to continue"
+		verb = "Reconnect"
 	case ReasonInsufficientScope:
-		return "Allow more access to " + r.ProviderName + " to continue"
+		verb, what = "Allow", "more access to "+what
 	case ReasonPermissionRequired:
-		return "Allow the use of " + r.ProviderName + " to continue"
+		verb, what = "Allow", "the use of "+what
 	case ReasonChooseAccount:
-		return "Choose a " + r.ProviderName + " account to continue"
+		verb, what = "Choose", "a "+what+" account"
 	case ReasonMissing:
 	}
-	return "Connect " + r.ProviderName + " to continue"
+	if _, ok := r.Owner.Organization(); ok && r.Owner.UserID == "" {
+		verb = "An administrator of your organization has to " + strings.ToLower(verb)
+	}
+	return verb + " " + what + " to continue"
+}
+
+// renewsShared reports whether r asks an administrator to renew a connection of
+// the organization, for whoever uses it: its members may see how that stands.
+func (r AuthRequest) renewsShared() bool {
+	return r.Owner.UserID == "" && r.AgentID == "" && r.ConnectionID != ""
 }
 
 // MarshalJSON writes the auth_required payload, which is the same on every

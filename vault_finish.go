@@ -138,9 +138,12 @@ func (v *Vault) checkReturn(ctx context.Context, actor Actor, a Attempt, ret Ret
 // mayActFor reports whether the actor is the person that an attempt of owner
 // belongs to.
 func mayActFor(actor Actor, owner Owner) bool {
-	if actor.Kind != ActorUser {
-		return false
-	}
+	return actor.Kind == ActorUser && speaksFor(actor, owner)
+}
+
+// speaksFor reports whether the actor acts for owner, itself or as an
+// administrator.
+func speaksFor(actor Actor, owner Owner) bool {
 	org, ok := actor.Owner.Organization()
 	return actor.Owner == owner || ok && actor.OrgAdmin && org == owner
 }
@@ -247,6 +250,8 @@ func (v *Vault) target(ctx context.Context, req AuthRequest, account Account) (S
 		return same, nil
 	case err != nil:
 		return SealedConnection{}, err
+	case named.Owner != req.Owner:
+		return same, nil // it was given to the organization since
 	case named.Account.ID == account.ID:
 		return named, nil
 	case named.Account.ID == "" && same.ID == "":

@@ -35,6 +35,9 @@ func (v *Vault) openRequest(ctx context.Context, actor Actor, p Provider, req Au
 	event := v.event(EventAuthRequested, actor, req.Owner)
 	event.ProviderID, event.AuthRequestID, event.ConnectionID = p.ID, req.ID, req.ConnectionID
 	event.RunID, event.ThreadID, event.Detail = req.RunID, req.ThreadID, string(req.Reason)
+	if req.renewsShared() {
+		req.RunID, req.ThreadID = "", "" // it is everybody's
+	}
 	opened, _, err := v.store.OpenOrJoin(ctx, NewAuthRequest{Request: req, TTL: v.opts.AuthRequestTTL, Event: event})
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("open auth request: %w", err)
@@ -48,10 +51,13 @@ type ConnectRequest struct {
 	Scopes       []string
 	ConnectionID string // the connection to renew; empty: a new one, or the same account's
 	ThreadID     string
+	// Organization connects for the user's organization itself rather than for the
+	// user. Only its administrator may.
+	Organization bool
 }
 
-// RequestConnect opens or joins an auth request of the user's own. It gives no
-// agent any permission.
+// RequestConnect opens or joins an auth request of the user's own, or of the
+// organization that the user administers. It gives no agent any permission.
 func (v *Vault) RequestConnect(ctx context.Context, actor Actor, in ConnectRequest) (AuthRequest, error) {
 	if err := v.checkActor(actor); err != nil {
 		return AuthRequest{}, err
@@ -69,13 +75,17 @@ func (v *Vault) RequestConnect(ctx context.Context, actor Actor, in ConnectReque
 	if err != nil {
 		return AuthRequest{}, err
 	}
-	req := AuthRequest{Owner: actor.Owner, Reason: ReasonMissing, Scopes: in.Scopes, Release: ReleaseInject, ThreadID: in.ThreadID}
+	owner, err := connectOwner(actor, in.Organization)
+	if err != nil {
+		return AuthRequest{}, err
+	}
+	req := AuthRequest{Owner: owner, Reason: ReasonMissing, Scopes: in.Scopes, Release: ReleaseInject, ThreadID: in.ThreadID}
 	if in.ConnectionID != "" {
-		conn, err := v.store.GetConnection(ctx, actor.Owner, in.ConnectionID)
+		conn, err := v.store.GetConnection(ctx, owner, in.ConnectionID)
 		if err != nil {
 			return AuthRequest{}, err
 		}
-		if conn.ProviderID != p.ID || conn.Owner != actor.Owner {
+		if conn.ProviderID != p.ID || conn.Owner != owner {
 			return AuthRequest{}, fmt.Errorf("connection: %w", ErrNotFound)
 		}
 		req.ConnectionID, req.Reason, req.Scopes = conn.ID, ReasonExpired, union(conn.Scopes, in.Scopes)
@@ -83,9 +93,22 @@ func (v *Vault) RequestConnect(ctx context.Context, actor Actor, in ConnectReque
 	return v.openRequest(ctx, actor, p, req)
 }
 
+// connectOwner returns whom a user connects for.
+func connectOwner(actor Actor, organization bool) (Owner, error) {
+	if !organization {
+		return actor.Owner, nil
+	}
+	org, ok := actor.Owner.Organization()
+	if !ok || !actor.OrgAdmin {
+		return Owner{}, fmt.Errorf("only an administrator of an organization connects for it: %w", ErrDenied)
+	}
+	return org, nil
+}
+
 // AuthRequest returns a request that the actor may see: its owner, or the agent
-// that it was opened for, or a visitor with its link. Everybody else gets
-// [ErrNotFound].
+// that it was opened for, or a visitor with its link. One that asks an
+// administrator to renew a connection of an organization may be seen by those who
+// act for its members. Everybody else gets [ErrNotFound].
 func (v *Vault) AuthRequest(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
 	if err := v.checkActor(actor); err != nil {
 		return AuthRequest{}, err
@@ -94,13 +117,14 @@ func (v *Vault) AuthRequest(ctx context.Context, actor Actor, id string) (AuthRe
 		return v.store.FindAuthRequest(ctx, v.opts.Tenant, id)
 	}
 	req, err := v.store.GetAuthRequest(ctx, actor.Owner, id)
-	if org, ok := actor.Owner.Organization(); errors.Is(err, ErrNotFound) && ok && actor.OrgAdmin {
+	if org, ok := actor.Owner.Organization(); errors.Is(err, ErrNotFound) && ok {
 		req, err = v.store.GetAuthRequest(ctx, org, id)
 	}
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("auth request: %w", err)
 	}
-	if actor.Kind != ActorUser && req.AgentID != actor.ID {
+	mine := speaksFor(actor, req.Owner) && (actor.Kind == ActorUser || req.AgentID == actor.ID)
+	if !mine && !req.renewsShared() {
 		return AuthRequest{}, fmt.Errorf("auth request: %w", ErrNotFound)
 	}
 	return req, nil
@@ -143,6 +167,9 @@ func (v *Vault) pendingOf(ctx context.Context, actor Actor, id string) (AuthRequ
 	}
 	if actor.Kind != ActorUser && actor.Kind != ActorVisitor {
 		return AuthRequest{}, fmt.Errorf("only a user decides on an auth request: %w", ErrDenied)
+	}
+	if actor.Kind == ActorUser && !mayActFor(actor, req.Owner) {
+		return AuthRequest{}, fmt.Errorf("only an administrator of the organization decides on its auth requests: %w", ErrDenied)
 	}
 	return req, pendingNow(req)
 }

@@ -179,10 +179,14 @@ func (v *Vault) deny(ctx context.Context, actor Actor, req ResolveRequest, conn 
 
 // askOwner opens or joins the auth request that settles what is missing.
 func (v *Vault) askOwner(ctx context.Context, actor Actor, p Provider, req ResolveRequest, pick selection) error {
-	opened, err := v.openRequest(ctx, actor, p, AuthRequest{
+	asked := AuthRequest{
 		Owner: actor.Owner, AgentID: actor.ID, ConnectionID: pick.target, Reason: pick.reason,
 		Scopes: pick.scopes, Release: req.Release, RunID: req.RunID, ThreadID: req.ThreadID,
-	})
+	}
+	if pick.shared {
+		asked.Owner, asked.AgentID, asked.Release = pick.candidate.Owner, "", ReleaseInject
+	}
+	opened, err := v.openRequest(ctx, actor, p, asked)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ type selection struct {
 	reason    Reason
 	scopes    []string // to ask the owner for
 	target    string   // the connection to heal, step up or permit
+	shared    bool     // the organization is asked, not the caller's owner
 }
 
 // selectCandidate applies the rules of selection: an own connection before an
@@ -69,9 +70,13 @@ func chosen(group []*Candidate) *Candidate {
 
 // judge says whether c can be used for req.
 func judge(actor Actor, p Provider, req ResolveRequest, c *Candidate) selection {
-	target := c.ID
-	if c.Owner != actor.Owner {
-		target = "" // a user cannot renew the organization's connection, but connect an own one
+	target, shared := c.ID, c.Owner != actor.Owner
+	if shared {
+		target = "" // a user cannot step up the organization's connection, but connect an own one
+	}
+	if c.Status == ConnectionNeedsReauth && shared {
+		// All who use it wait for one request, whatever each of them needs.
+		return selection{candidate: c, reason: ReasonExpired, scopes: c.Scopes, target: c.ID, shared: true}
 	}
 	if c.Status == ConnectionNeedsReauth {
 		return selection{candidate: c, reason: ReasonExpired, scopes: union(c.Scopes, req.Scopes), target: target}

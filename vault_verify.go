@@ -87,7 +87,8 @@ func (v *Vault) sealReturn(ctx context.Context, a Attempt, ret Return) (SealedRe
 
 // CompleteConnect ends a connect whose user the host has proven: a back end acts
 // for the user in whose browser the handle arrived at [Options.VerifyURL]. The
-// code is exchanged only if that is who was asked; if not, the attempt is over and
+// code is exchanged only if that is who was asked, or [Actor.OrgAdmin] says that
+// the user administers the organization that was; if not, the attempt is over and
 // nothing is stored. Errors are those of [Vault.FinishConnect].
 func (v *Vault) CompleteConnect(ctx context.Context, actor Actor, authRequestID string, handle Secret) (done Finished, err error) {
 	ctx, end := v.watch.begin(ctx, Operation{Kind: OpConnectFinish})
@@ -107,7 +108,7 @@ func (v *Vault) CompleteConnect(ctx context.Context, actor Actor, authRequestID 
 	if err != nil {
 		return Finished{}, fmt.Errorf("complete connect: %w", err)
 	}
-	if attempt.Owner != actor.Owner || attempt.AuthRequestID != authRequestID {
+	if !speaksFor(actor, attempt.Owner) || attempt.AuthRequestID != authRequestID {
 		return Finished{}, v.refuse(ctx, actor, attempt, "user")
 	}
 	req, err := v.store.GetAuthRequest(ctx, attempt.Owner, attempt.AuthRequestID)

@@ -129,8 +129,9 @@ func declineAuthRequest(ctx context.Context, v *tokenvault.Vault, actor tokenvau
 
 type completeInput struct {
 	ownerBody
-	ID     string            `json:"-" path:"id"`
-	Handle tokenvault.Secret `json:"handle" jsonschema:"as it arrived at the verify URL"`
+	ID       string            `json:"-" path:"id"`
+	Handle   tokenvault.Secret `json:"handle" jsonschema:"as it arrived at the verify URL"`
+	OrgAdmin bool              `json:"orgAdmin,omitempty" jsonschema:"whether the user administers the owner's organization"`
 }
 
 type completeOutput struct {
@@ -139,6 +140,7 @@ type completeOutput struct {
 }
 
 func completeConnect(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in completeInput) (completeOutput, error) {
+	actor.OrgAdmin = in.OrgAdmin && actor.Owner.OrganizationID != ""
 	done, err := v.CompleteConnect(ctx, actor, in.ID, in.Handle)
 	if err != nil {
 		return completeOutput{}, err

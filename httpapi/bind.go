@@ -54,6 +54,13 @@ func setText(field reflect.Value, name, text string) error {
 	if text == "" {
 		return nil
 	}
+	if field.Kind() == reflect.Bool {
+		if text != "true" && text != "false" {
+			return &tokenvault.FieldError{Field: name, Reason: "must be true or false"}
+		}
+		field.SetBool(text == "true")
+		return nil
+	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > 1000 {
 		return &tokenvault.FieldError{Field: name, Reason: "must be a number from 1 to 1000"}

@@ -11,17 +11,19 @@ import (
 )
 
 type authorizeInput struct {
-	ProviderID string `query:"providerId"`
-	ThreadID   string `query:"threadId"`
-	ReturnTo   string `query:"returnTo"`
+	ProviderID   string `query:"providerId"`
+	ThreadID     string `query:"threadId"`
+	ReturnTo     string `query:"returnTo"`
+	ConnectionID string `query:"connectionId"` // to renew
+	Organization bool   `query:"organization"` // for the organization that the user administers
 }
 
 // authorize sends the browser to the confirm page. It stores nothing: opening a
 // link must not.
 func authorize(a *api, w http.ResponseWriter, r *http.Request) {
-	_, in, err := prepare[authorizeInput](a, r)
+	actor, in, err := prepare[authorizeInput](a, r)
 	if err == nil {
-		err = checkAuthorize(a.vault, in)
+		err = checkAuthorize(a.vault, actor, in)
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -34,12 +36,21 @@ func authorize(a *api, w http.ResponseWriter, r *http.Request) {
 	if in.ReturnTo != "" {
 		q.Set("returnTo", in.ReturnTo)
 	}
+	if in.ConnectionID != "" {
+		q.Set("connectionId", in.ConnectionID)
+	}
+	if in.Organization {
+		q.Set("organization", "true")
+	}
 	http.Redirect(w, r, a.vault.PublicURL()+"/connect/new?"+q.Encode(), http.StatusFound)
 }
 
-func checkAuthorize(v *tokenvault.Vault, in authorizeInput) error {
+func checkAuthorize(v *tokenvault.Vault, actor tokenvault.Actor, in authorizeInput) error {
 	if in.ProviderID == "" {
 		return &tokenvault.FieldError{Field: "providerId", Reason: "must be given"}
+	}
+	if in.Organization && !actor.OrgAdmin {
+		return tokenvault.ErrDenied
 	}
 	p, err := v.Catalog().Provider(in.ProviderID)
 	if err != nil {

@@ -193,8 +193,11 @@ func (d *document) operation(rt route, method, path string) object {
 	for _, field := range reflect.VisibleFields(rt.in) {
 		if name := field.Tag.Get("query"); name != "" {
 			kind := object{"type": "string"}
-			if field.Type.Kind() == reflect.Int {
+			switch field.Type.Kind() {
+			case reflect.Int:
 				kind = object{"type": "integer", "minimum": 1, "maximum": 1000}
+			case reflect.Bool:
+				kind = object{"type": "boolean"}
 			}
 			parameters = append(parameters, object{"name": name, "in": "query", "schema": kind})
 		}

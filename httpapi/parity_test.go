@@ -132,3 +132,27 @@ func TestBrowserLoginSaysThatItIsNotEnabled(t *testing.T) {
 	r := newRig(t)
 	r.as("alice", "POST", "/browser-login/start", `{"providerId":"mail"}`).want(t, http.StatusNotImplemented, "not_implemented")
 }
+
+func TestAuthorizeLeadsToTheConfirmPage(t *testing.T) {
+	r := newRig(t)
+	for _, tc := range []struct {
+		user, query, leads string
+		status             int
+	}{
+		{"alice", "threadId=thread-7", "providerId=mail&threadId=thread-7", 302},
+		{"alice", "connectionId=cn_1&returnTo=/done", "connectionId=cn_1&providerId=mail&returnTo=%2Fdone", 302},
+		{"root", "organization=true", "organization=true&providerId=mail", 302},
+		{"root", "organization=false", "providerId=mail", 302},
+		{"root", "organization=1", "", 400},
+		{"alice", "organization=true", "", 403},
+	} {
+		res := r.as(tc.user, "GET", "/oauth/authorize?providerId=mail&"+tc.query, "")
+		want := ""
+		if tc.leads != "" {
+			want = origin + "/connect/new?" + tc.leads
+		}
+		if got := res.Header.Get("Location"); res.StatusCode != tc.status || got != want {
+			t.Errorf("%s, %s: %d to %s, want %d to %s", tc.user, tc.query, res.StatusCode, got, tc.status, want)
+		}
+	}
+}

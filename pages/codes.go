@@ -21,6 +21,7 @@ const (
 	codeInvalid         = "invalid"
 	codeCrossSite       = "cross_site"
 	codeChooseOne       = "choose_one"
+	codeAdministrator   = "administrator"
 )
 
 // A message is a text with what to do next.
@@ -120,6 +121,11 @@ func codeTexts() []message {
 			codeChooseOne, "No account is chosen yet",
 			"Nothing was changed.",
 			"Choose one of the accounts below.",
+		},
+		{
+			codeAdministrator, "Only an administrator may do this",
+			"An account of the whole organization is connected by somebody who administers it. Nothing was changed.",
+			"Ask an administrator of your organization, or connect an account of your own.",
 		},
 	}
 }

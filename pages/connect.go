@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -18,6 +19,7 @@ const (
 	fieldConnection = "connectionId"
 	fieldError      = "error"
 	fieldTTL        = "permissionTtl"
+	fieldOrg        = "organization"
 	fieldAccount    = "account" // accountNew: another one than the request names
 
 	accountNew = "new"
@@ -40,6 +42,10 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 		if now, again := h.vault.AuthRequest(r.Context(), actor, req.ID); again == nil && now.Status.Settled() {
 			return h.showResult(w, r, actor, now)
 		}
+	}
+	if errors.Is(err, tokenvault.ErrDenied) { // a member's, of what the organization shares
+		h.pages.answer(w, http.StatusOK, administratorView(req))
+		return nil
 	}
 	if err != nil {
 		return err
@@ -94,10 +100,14 @@ func (h *handler) accountLabel(r *http.Request, actor tokenvault.Actor, connecti
 
 // showNew answers GET /connect/new: a person connects an account of their own
 // accord. Nothing is stored before they confirm.
-func (h *handler) showNew(w http.ResponseWriter, r *http.Request, _ tokenvault.Actor) error {
+func (h *handler) showNew(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
 	in := readNew(r.URL.Query())
 	if err := in.check(); err != nil {
 		return err
+	}
+	if in.organization && !actor.OrgAdmin {
+		h.message(w, http.StatusForbidden, codeAdministrator)
+		return nil
 	}
 	p, err := h.vault.Catalog().Provider(in.providerID)
 	if err != nil {
@@ -109,15 +119,38 @@ func (h *handler) showNew(w http.ResponseWriter, r *http.Request, _ tokenvault.A
 }
 
 // newConnect is what /connect/new is given.
-type newConnect struct{ providerID, threadID, returnTo string }
+type newConnect struct {
+	providerID, threadID, returnTo string
+
+	connectionID string // the connection to renew; empty: a new one
+	organization bool   // for the organization itself
+}
 
 func readNew(values url.Values) newConnect {
-	return newConnect{values.Get(fieldProvider), values.Get(fieldThread), values.Get(fieldReturnTo)}
+	return newConnect{
+		values.Get(fieldProvider), values.Get(fieldThread), values.Get(fieldReturnTo),
+		values.Get(fieldConnection), values.Get(fieldOrg) == "true",
+	}
+}
+
+// fields are what a form or a link repeats of in.
+func (in newConnect) fields() []field {
+	organization := ""
+	if in.organization {
+		organization = "true"
+	}
+	all := []field{
+		{fieldProvider, in.providerID}, {fieldThread, in.threadID}, {fieldReturnTo, in.returnTo},
+		{fieldConnection, in.connectionID}, {fieldOrg, organization},
+	}
+	return slices.DeleteFunc(all, func(f field) bool { return f.Value == "" })
 }
 
 // check refuses early what the vault would refuse after the person confirmed.
 func (in newConnect) check() error {
 	switch {
+	case len(in.connectionID) > 255 || hasControl(in.connectionID):
+		return &tokenvault.FieldError{Field: fieldConnection, Reason: "must be at most 255 bytes without control characters"}
 	case len(in.threadID) > 255 || hasControl(in.threadID):
 		return &tokenvault.FieldError{Field: fieldThread, Reason: "must be at most 255 bytes without control characters"}
 	case len(in.returnTo) > maxReturnTo || hasControl(in.returnTo):

@@ -39,8 +39,12 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 		return err
 	}
 	req, err := h.vault.RequestConnect(r.Context(), actor, tokenvault.ConnectRequest{
-		ProviderID: in.providerID, ThreadID: in.threadID,
+		ProviderID: in.providerID, ThreadID: in.threadID, ConnectionID: in.connectionID, Organization: in.organization,
 	})
+	if in.organization && errors.Is(err, tokenvault.ErrDenied) {
+		h.message(w, http.StatusForbidden, codeAdministrator)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

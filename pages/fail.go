@@ -61,7 +61,7 @@ func returnPath(r *http.Request) string {
 		return "/connect/" + url.PathEscape(id)
 	}
 	query := url.Values{}
-	for _, name := range []string{fieldProvider, fieldThread, fieldReturnTo} {
+	for _, name := range []string{fieldProvider, fieldThread, fieldReturnTo, fieldConnection, fieldOrg} {
 		if value := r.PostForm.Get(name); value != "" {
 			query.Set(name, value)
 		}

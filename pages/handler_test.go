@@ -103,7 +103,7 @@ func TestC3NoSession(t *testing.T) {
 		} {
 			checkChallenge(t, name+" GET", r.get(back, as("")), back, name == "challenger")
 			if path == "/connect/new" {
-				back = "/connect/new?providerId=github&returnTo=%2Fdone&threadId=t"
+				back = "/connect/new?connectionId=cn_1&providerId=github&returnTo=%2Fdone&threadId=t"
 				checkChallenge(t, name+" POST", r.post(path, form, as("")), back, name == "challenger")
 				continue
 			}

@@ -14,6 +14,8 @@ type outcome struct {
 	Account string // the account that is connected now; empty: unknown or none
 	As      string
 	Alert   bool // interrupts a screen reader
+
+	LinkURL, Link string // what may be done instead; empty: nothing
 }
 
 func (outcome) templateName() string { return "outcome" }
@@ -36,6 +38,15 @@ func resultView(req tokenvault.AuthRequest, account string) outcome {
 		v.Tell.Error = knownFailure(req.FailureCode)
 	case tokenvault.AuthPending, tokenvault.AuthExpired:
 	}
+	return v
+}
+
+// administratorView is for a member who is shown what an administrator of the
+// organization has to do.
+func administratorView(req tokenvault.AuthRequest) outcome {
+	v := outcome{frame: frame{Heading: textAdministrator, Tone: "stop"}, Link: textConnectOwn}
+	v.Text, v.Next = administratorText(req.ProviderName)
+	v.LinkURL = "/connect/new?" + url.Values{fieldProvider: {req.ProviderID}}.Encode()
 	return v
 }
 

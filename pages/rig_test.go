@@ -26,6 +26,7 @@ var (
 	orgOwner = tokenvault.Owner{Tenant: "default", OrganizationID: "acme"}
 	users    = map[string]tokenvault.Actor{
 		"alice": {Kind: tokenvault.ActorUser, ID: "alice", Owner: alice, OrgAdmin: true},
+		"carol": {Kind: tokenvault.ActorUser, ID: "carol", Owner: carol},
 		"eve":   {Kind: tokenvault.ActorUser, ID: "eve", Owner: tokenvault.Owner{Tenant: "default", UserID: "eve"}},
 		"guest": {Kind: tokenvault.ActorVisitor, ID: "visitor", Owner: tokenvault.Owner{Tenant: "default"}},
 		"agent": {Kind: tokenvault.ActorAgent, ID: "helper", Owner: alice},
@@ -93,6 +94,8 @@ type scriptedFlow struct {
 	account tokenvault.Account
 	granted []string // nil: what was requested
 	url     string   // replaces the authorization URL
+
+	expiresIn time.Duration
 }
 
 func (f *scriptedFlow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvault.Step, error) {
@@ -110,7 +113,7 @@ func (f *scriptedFlow) Complete(_ context.Context, in tokenvault.CompleteInput) 
 		scopes = f.granted
 	}
 	cred := tokenvault.Credential{AuthMethod: tokenvault.AuthOAuth2, TokenType: "Bearer", AccessToken: tokenvault.NewSecret("access-canary")}
-	return tokenvault.Completed{Credential: cred, Account: f.account, Scopes: scopes}, nil
+	return tokenvault.Completed{Credential: cred, Account: f.account, Scopes: scopes, ExpiresIn: f.expiresIn}, nil
 }
 
 func providers() []tokenvault.Provider {

@@ -29,6 +29,9 @@ const (
 
 	textVisitor = "If you did not expect this, close this window. Nothing changes then."
 
+	textAdministrator = "An administrator has to act"
+	textConnectOwn    = "Connect an account of your own"
+
 	textAs      = "Connected as"
 	textLeaving = "You are leaving this page for"
 )
@@ -49,11 +52,15 @@ func askHeading(reason tokenvault.Reason, provider string) string {
 }
 
 // askLead follows the agent's name if there is one.
-func askLead(agent bool, provider string) string {
-	if agent {
-		return "asks to use your " + provider + " account."
+func askLead(agent string, organization bool, provider string) string {
+	account := "your " + provider + " account."
+	if organization {
+		account = "a " + provider + " account for your organization."
 	}
-	return "You are about to connect your " + provider + " account."
+	if agent != "" {
+		return "asks to use " + account
+	}
+	return "You are about to connect " + account
 }
 
 func askWhy(reason tokenvault.Reason, provider string) string {
@@ -204,3 +211,8 @@ const (
 	textClose      = "You can close this window and go back."
 	textCloseAgent = "You can close this window and go back. The agent carries on by itself."
 )
+
+func administratorText(provider string) (text, next string) {
+	return "The " + provider + " account that your organization shares has to be reconnected. Only an administrator of your organization can do that.",
+		"Once it is done, the agent carries on by itself. You may also connect an account of your own: it is used instead from then on."
+}

@@ -98,7 +98,7 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	req, p := plan.Request, plan.Provider
 	v := ask{
 		frame: frame{Heading: askHeading(req.Reason, p.Name), Tone: "ask", Tell: tell{RequestID: req.ID, Remember: true}},
-		Agent: req.AgentID, Lead: askLead(req.AgentID != "", p.Name), Why: askWhy(req.Reason, p.Name),
+		Agent: req.AgentID, Lead: askLead(req.AgentID, req.Owner.UserID == "", p.Name), Why: askWhy(req.Reason, p.Name),
 		From: initial(req.AgentID), To: initial(p.Name),
 		FactsTitle: textDetails, Facts: askFacts(plan),
 		ScopesTitle: scopesTitle(plan.NeedsRedirect, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(plan.NeedsRedirect, p.Name),
@@ -106,11 +106,11 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 		DeclineAction: "/connect/" + url.PathEscape(req.ID) + "/decline",
 		Decline:       textDecline, DeclineMeaning: declineMeaning(req.AgentID != ""),
 	}
+	if returnTo != "" {
+		v.Hidden = []field{{fieldReturnTo, returnTo}}
+	}
 	if plan.NeedsRedirect {
 		v.Action = "/connect/" + url.PathEscape(req.ID) + "/confirm"
-		if returnTo != "" {
-			v.Hidden = []field{{fieldReturnTo, returnTo}}
-		}
 		return v
 	}
 	v.Action = "/connect/" + url.PathEscape(req.ID) + "/permit"
@@ -128,19 +128,23 @@ func (v *ask) offerOther(req tokenvault.AuthRequest) {
 
 // newView shows what a person is about to connect of their own accord.
 func newView(p tokenvault.Provider, in newConnect) ask {
-	v := ask{
-		frame: frame{Heading: askHeading(tokenvault.ReasonMissing, p.Name), Tone: "ask"},
-		Lead:  askLead(false, p.Name), Why: p.Description, To: initial(p.Name),
-		Next: askNext(tokenvault.ReasonMissing, p.Name), Submit: askSubmit(tokenvault.ReasonMissing, p.Name),
-		Action: "/connect/new", Hidden: []field{{fieldProvider, p.ID}}, DeclineMeaning: textNothingYet,
+	reason := tokenvault.ReasonMissing
+	if in.connectionID != "" {
+		reason = tokenvault.ReasonExpired
 	}
-	for _, f := range []field{{fieldThread, in.threadID}, {fieldReturnTo, in.returnTo}} {
-		if f.Value != "" {
-			v.Hidden = append(v.Hidden, f)
-		}
+	v := ask{
+		frame: frame{Heading: askHeading(reason, p.Name), Tone: "ask"},
+		Lead:  askLead("", in.organization, p.Name), Why: p.Description, To: initial(p.Name),
+		Next: askNext(reason, p.Name), Submit: askSubmit(reason, p.Name),
+		Action: "/connect/new", Hidden: in.fields(), DeclineMeaning: textNothingYet,
+	}
+	if in.organization {
+		v.FactsTitle, v.Facts = textDetails, []fact{ownedByOrganization()}
 	}
 	return v
 }
+
+func ownedByOrganization() fact { return fact{Label: textFactOwner, Value: textOrganization} }
 
 func askFacts(plan tokenvault.ConnectPlan) []fact {
 	req := plan.Request
@@ -149,7 +153,7 @@ func askFacts(plan tokenvault.ConnectPlan) []fact {
 		facts = append(facts, fact{Label: textFactAccount, Value: account, Foreign: true})
 	}
 	if req.Owner.UserID == "" {
-		facts = append(facts, fact{Label: textFactOwner, Value: textOrganization})
+		facts = append(facts, ownedByOrganization())
 	}
 	if req.AgentID != "" {
 		value, note := releaseText(req.Release, plan.Provider.Name)
