@@ -77,6 +77,20 @@ type Actor struct {
 	// OrgAdmin is true where the host says that the caller administers
 	// Owner.OrganizationID.
 	OrgAdmin bool
+	// Scopes is what the API key opens that the caller came with. Empty: it came
+	// without one, and no scope limits it.
+	Scopes KeyScopes
+}
+
+// Has reports whether no scope keeps the actor from what scope stands for.
+func (a Actor) Has(scope KeyScope) bool { return a.Scopes == "" || a.Scopes.Has(scope) }
+
+// need returns a [ScopeError] if the actor's key lacks the scope.
+func (a Actor) need(scope KeyScope) error {
+	if a.Has(scope) {
+		return nil
+	}
+	return &ScopeError{Scope: scope}
 }
 
 // IsAgent reports whether the actor needs permissions to use connections.

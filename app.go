@@ -22,21 +22,3 @@ type App struct {
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 }
-
-// An APIKey is how an agent or a back end authenticates.
-type APIKey struct {
-	ID   string // part of the key's text: tv_{id}_{secret}
-	Name string // chosen by people: "billing agent"
-	Kind ActorKind
-	// AgentID names the agent in permissions and audit.
-	AgentID string
-	// Owner is whom an agent key acts for; a backend or admin key has the tenant
-	// and, if it is confined to one, the organization only.
-	Owner Owner
-	// MAC is a keyed hash over the secret and every field above and ExpiresAt, so
-	// that a row that was written without the root key authenticates nobody.
-	MAC       []byte
-	CreatedAt time.Time
-	ExpiresAt time.Time // zero: until revoked
-	RevokedAt time.Time // zero: in force
-}

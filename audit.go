@@ -27,6 +27,7 @@ const (
 	EventAppSet            EventKind = "app.set"
 	EventAppDeleted        EventKind = "app.deleted"
 	EventAPIKeyCreated     EventKind = "api_key.created"
+	EventAPIKeyRotated     EventKind = "api_key.rotated"
 	EventAPIKeyRevoked     EventKind = "api_key.revoked"
 	EventDataKeyCreated    EventKind = "data_key.created"
 )

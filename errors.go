@@ -64,6 +64,17 @@ func (e *FieldError) Unwrap() error { return ErrInvalid }
 
 func invalid(field, reason string) error { return &FieldError{Field: field, Reason: reason} }
 
+// A ScopeError says which scope the caller's API key lacks. It wraps [ErrDenied].
+type ScopeError struct {
+	Scope KeyScope
+}
+
+// Error names the scope.
+func (e *ScopeError) Error() string { return "the API key needs the scope " + string(e.Scope) }
+
+// Unwrap returns [ErrDenied].
+func (e *ScopeError) Unwrap() error { return ErrDenied }
+
 // An AuthRequiredError says that the call must pause until a person acts. The
 // request is durable: wait for it with [Vault.Wait], then resolve again.
 type AuthRequiredError struct {

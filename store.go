@@ -298,13 +298,40 @@ type DataKeyStore interface {
 	AnyDataKey(ctx context.Context) (DataKey, error)
 }
 
-// APIKeyStore keeps API keys, of which only a keyed hash is stored.
+// APIKeyStore keeps API keys, of which only a keyed hash is stored. Keys are found
+// and listed also after they ended.
 type APIKeyStore interface {
+	// CreateAPIKey stores the key: [ErrConflict] if its id is taken.
 	CreateAPIKey(ctx context.Context, key APIKey, event Event) (APIKey, error)
 	// GetAPIKey finds a key by its id alone: it is what tells the tenant.
-	GetAPIKey(ctx context.Context, id string) (APIKey, error)
-	ListAPIKeys(ctx context.Context, tenant string, page Page) ([]APIKey, error)
+	GetAPIKey(ctx context.Context, id string) (FoundAPIKey, error)
+	// ListAPIKeys returns the keys whose owner is in the organization; empty: all
+	// of the tenant's.
+	ListAPIKeys(ctx context.Context, tenant, organizationID string, page Page) ([]APIKey, error)
+	// RotateAPIKey stores the next key and has the one before it end after the
+	// overlap, together. It returns [ErrConflict], and stores nothing, if that one
+	// ended, is about to end by an earlier rotation, or the next one's id is taken.
+	RotateAPIKey(ctx context.Context, cmd APIKeyRotation) (APIKey, error)
+	// RevokeAPIKey ends a key now. Revoking a key that was revoked before changes
+	// nothing and is no error.
 	RevokeAPIKey(ctx context.Context, tenant, id string, event Event) error
+	// TouchAPIKeys notes that the keys were used just now. Unknown ids are passed
+	// over.
+	TouchAPIKeys(ctx context.Context, tenant string, ids []string) error
+}
+
+// FoundAPIKey is the answer of APIKeyStore.GetAPIKey.
+type FoundAPIKey struct {
+	APIKey
+	Now time.Time // the store's clock
+}
+
+// An APIKeyRotation is the command of APIKeyStore.RotateAPIKey.
+type APIKeyRotation struct {
+	ID      string // of the key before
+	Next    APIKey // of the same tenant; times of creation, revocation and use are set by the store
+	Overlap time.Duration
+	Events  []Event
 }
 
 // AuditStore keeps events. Nothing changes or deletes one.

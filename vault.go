@@ -86,6 +86,7 @@ type Vault struct {
 
 	keys      *dataKeys
 	apiKeys   *keyCache
+	keyUses   keyUses
 	audit     *auditLog
 	waiters   waiters
 	refreshes singleflight.Group
@@ -219,6 +220,7 @@ func (v *Vault) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	err := v.work.drain(ctx)
+	v.noteKeyUses(ctx)
 	v.audit.close()
 	return err
 }

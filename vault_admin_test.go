@@ -125,7 +125,9 @@ func TestA5OnlyAValidKeyAuthenticates(t *testing.T) {
 		t.Fatal(err)
 	}
 	actor, err := r.AuthenticateKey(t.Context(), text)
-	if err != nil || actor != aliceAgent {
+	want := aliceAgent
+	want.Scopes = tokenvault.ScopesOf(tokenvault.ActorAgent)
+	if err != nil || actor != want {
 		t.Errorf("actor = %+v, %v", actor, err)
 	}
 	flipped := []byte(text.Reveal())

@@ -2,18 +2,11 @@ package tokenvault
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"hash/crc32"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/ai-token-vault/tokenvault/internal/envelope"
 )
 
 // An APIKeyInput describes a key to create.
@@ -24,39 +17,36 @@ type APIKeyInput struct {
 	// Owner is whom an agent key acts for. A backend or admin key may be confined
 	// to an organization. The tenant is the vault's.
 	Owner Owner
-	TTL   time.Duration // 0: until revoked
+	// Scopes is what the key opens, of what its kind can have: see [ScopesOf], which
+	// is the default.
+	Scopes []KeyScope
+	TTL    time.Duration // 0: until revoked
 }
 
-// apiKeyPattern is the form of a key's text: tv_{id}_{secret}_{checksum}. The
-// checksum lets scanners tell a key from look-alikes; it protects nothing.
-var apiKeyPattern = regexp.MustCompile(`^tv_([a-z2-7]{26})_([a-z2-7]{52})_([0-9a-f]{8})$`)
-
-const apiKeyLength = len("tv_") + 26 + len("_") + 52 + len("_") + 8
-
 // CreateAPIKey creates a key and returns its text, which cannot be read again.
-// Only an administrator may.
+// Only an administrator may, for keys within the organization that it is confined
+// to. One that came with a key itself creates admin keys only with scopes that it
+// has.
 func (v *Vault) CreateAPIKey(ctx context.Context, actor Actor, in APIKeyInput) (APIKey, Secret, error) {
-	if err := v.checkActor(actor); err != nil {
+	if err := v.mayManageKeys(actor); err != nil {
 		return APIKey{}, Secret{}, err
-	}
-	if !actor.MayAdminister(v.opts.Tenant, in.Owner.OrganizationID) || actor.Kind != ActorAdmin {
-		return APIKey{}, Secret{}, fmt.Errorf("only an administrator creates keys: %w", ErrDenied)
 	}
 	key, err := v.newAPIKey(in)
 	if err != nil {
 		return APIKey{}, Secret{}, err
 	}
-	secret := strings.ToLower(rand.Text() + rand.Text())
-	if key.MAC, err = v.apiKeyMAC(ctx, key, secret); err != nil {
+	if err := v.mayGrant(actor, key); err != nil {
 		return APIKey{}, Secret{}, err
 	}
-	event := v.event(EventAPIKeyCreated, actor, key.Owner)
-	event.Detail = key.ID
-	stored, err := v.store.CreateAPIKey(ctx, key, event)
+	text, err := v.drawSecret(ctx, &key)
+	if err != nil {
+		return APIKey{}, Secret{}, err
+	}
+	stored, err := v.store.CreateAPIKey(ctx, key, v.keyEvent(EventAPIKeyCreated, actor, key))
 	if err != nil {
 		return APIKey{}, Secret{}, fmt.Errorf("create api key: %w", err)
 	}
-	return stored, NewSecret("tv_" + key.ID + "_" + secret + "_" + checksum(key.ID+secret)), nil
+	return stored, text, nil
 }
 
 func (v *Vault) newAPIKey(in APIKeyInput) (APIKey, error) {
@@ -81,128 +71,156 @@ func (v *Vault) newAPIKey(in APIKeyInput) (APIKey, error) {
 		if in.Owner.UserID != "" {
 			return APIKey{}, invalid("owner.userId", "must be empty for a backend or admin key")
 		}
-	case ActorUser, ActorSystem:
+		if !validID(in.Owner.OrganizationID) {
+			return APIKey{}, invalid("owner.organizationId", "must be at most 255 bytes without control characters")
+		}
+	case ActorUser, ActorVisitor, ActorSystem:
 		return APIKey{}, invalid("kind", "must be agent, backend or admin")
 	default:
 		return APIKey{}, invalid("kind", "must be agent, backend or admin")
 	}
-	key := APIKey{ID: strings.ToLower(rand.Text()), Name: in.Name, Kind: in.Kind, AgentID: in.AgentID, Owner: in.Owner}
+	possible := ScopesOf(in.Kind)
+	scopes := NewKeyScopes(in.Scopes...)
+	if scopes == "" {
+		scopes = possible
+	}
+	if slices.Contains(in.Scopes, "") || !possible.Covers(scopes) {
+		return APIKey{}, invalid("scopes", fmt.Sprintf("of a key of kind %s must be among: %s", in.Kind, possible))
+	}
+	key := APIKey{Name: in.Name, Kind: in.Kind, AgentID: in.AgentID, Owner: in.Owner, Scopes: scopes}
 	if in.TTL > 0 {
 		key.ExpiresAt = time.Now().Add(in.TTL).UTC().Truncate(time.Second)
 	}
 	return key, nil
 }
 
-func checksum(text string) string {
-	return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))
+// mayGrant checks that the actor may hand out what the key may do. Creating and
+// rotating both return a key's text.
+func (v *Vault) mayGrant(actor Actor, key APIKey) error {
+	if !actor.MayAdminister(v.opts.Tenant, key.Owner.OrganizationID) {
+		return fmt.Errorf("an administrator creates keys within its organization only: %w", ErrDenied)
+	}
+	if key.Kind != ActorAdmin {
+		return nil
+	}
+	for _, scope := range key.Scopes.List() {
+		if err := actor.need(scope); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// apiKeyMAC binds the secret to everything that decides what the key may do.
-func (v *Vault) apiKeyMAC(ctx context.Context, key APIKey, secret string) ([]byte, error) {
-	tenantKey, err := v.keys.newest(ctx, key.Owner.Tenant, tenantSpace)
+// drawSecret gives the key an id and a secret, and returns its text.
+func (v *Vault) drawSecret(ctx context.Context, key *APIKey) (Secret, error) {
+	tenantKey, err := v.keys.newest(ctx, v.opts.Tenant, tenantSpace)
 	if err != nil {
-		return nil, err
+		return Secret{}, err
 	}
-	expires := ""
-	if !key.ExpiresAt.IsZero() {
-		expires = strconv.FormatInt(key.ExpiresAt.Unix(), 10)
-	}
-	mac := hmac.New(sha256.New, tenantKey.raw)
-	mac.Write(envelope.AAD("api_key", key.ID, secret, string(key.Kind), key.AgentID,
-		key.Owner.Tenant, key.Owner.OrganizationID, key.Owner.UserID, expires))
-	return mac.Sum(nil), nil
+	secret := strings.ToLower(rand.Text() + rand.Text())
+	key.ID, key.MACVersion = strings.ToLower(rand.Text()), tenantKey.version
+	key.MAC = apiKeyMAC(tenantKey, *key, secret)
+	return NewSecret("tv_" + key.ID + "_" + secret + "_" + checksum(key.ID+secret)), nil
 }
 
-// AuthenticateKey returns the actor that a key's text stands for, or
-// [ErrUnauthenticated], which does not say what is wrong with it. A key that was
-// found valid is believed for five seconds without asking the store; one that
-// this process revokes is not.
-func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error) {
-	if len(text.Reveal()) != apiKeyLength {
-		return Actor{}, errNoKey()
-	}
-	hash, now := sha256.Sum256([]byte(text.Reveal())), time.Now()
-	actor, seen, ok := v.apiKeys.get(hash, now)
-	if ok {
-		return actor, nil
-	}
-	key, err := v.verifyKey(ctx, text)
-	if err != nil {
-		return Actor{}, err
-	}
-	actor = Actor{Kind: key.Kind, ID: key.AgentID, Owner: key.Owner}
-	v.apiKeys.put(hash, seen, cachedActor{actor: actor, keyID: key.ID, ends: key.ExpiresAt, until: now.Add(keyCacheTTL)})
-	return actor, nil
+func (v *Vault) keyEvent(kind EventKind, actor Actor, key APIKey) Event {
+	event := v.event(kind, actor, key.Owner)
+	event.Detail = key.ID
+	return event
 }
 
-func errNoKey() error { return fmt.Errorf("api key: %w", ErrUnauthenticated) }
-
-// verifyKey returns the key in force that the text is of.
-func (v *Vault) verifyKey(ctx context.Context, text Secret) (APIKey, error) {
-	m := apiKeyPattern.FindStringSubmatch(text.Reveal())
-	if m == nil || checksum(m[1]+m[2]) != m[3] {
-		return APIKey{}, errNoKey()
-	}
-	key, err := v.store.GetAPIKey(ctx, m[1])
-	missing := errors.Is(err, ErrNotFound)
-	if err != nil && !missing {
-		return APIKey{}, err
-	}
-	if missing { // do the same work for an id that does not exist
-		key = APIKey{ID: m[1], Owner: Owner{Tenant: v.opts.Tenant}}
-	}
-	want, err := v.apiKeyMAC(ctx, key, m[2])
-	if err != nil {
-		return APIKey{}, err
-	}
-	over := !key.RevokedAt.IsZero() || !key.ExpiresAt.IsZero() && !time.Now().Before(key.ExpiresAt)
-	if !hmac.Equal(want, key.MAC) || missing || over || key.Owner.Tenant != v.opts.Tenant {
-		return APIKey{}, errNoKey()
-	}
-	return key, nil
-}
-
-// ActFor returns the back end's actor for one owner. It fails with [ErrDenied]
-// for any other kind of actor and for an owner outside the key's tenant or
-// organization.
-func (a Actor) ActFor(owner Owner) (Actor, error) {
-	if a.Kind != ActorBackend {
-		return Actor{}, fmt.Errorf("only a back end names the owner it acts for: %w", ErrDenied)
-	}
-	owner.Tenant = a.Owner.Tenant
-	if a.Owner.OrganizationID != "" && owner.OrganizationID != a.Owner.OrganizationID {
-		return Actor{}, fmt.Errorf("the key is confined to another organization: %w", ErrDenied)
-	}
-	if err := owner.Validate(); err != nil {
-		return Actor{}, err
-	}
-	a.Owner = owner
-	return a, nil
-}
-
-// APIKeys returns the tenant's keys without their hashes' meaning: nothing that
-// authenticates. Only an administrator may.
+// APIKeys returns the tenant's keys, or those within the organization that the
+// administrator is confined to; nothing in them authenticates. Only an
+// administrator may.
 func (v *Vault) APIKeys(ctx context.Context, actor Actor, page Page) ([]APIKey, error) {
-	if err := v.checkActor(actor); err != nil {
+	if err := v.mayManageKeys(actor); err != nil {
 		return nil, err
 	}
-	if !actor.MayAdminister(v.opts.Tenant, "") {
-		return nil, ErrDenied
+	keys, err := v.store.ListAPIKeys(ctx, v.opts.Tenant, actor.Owner.OrganizationID, page.limited())
+	for i := range keys {
+		keys[i] = withScopes(keys[i])
 	}
-	return v.store.ListAPIKeys(ctx, v.opts.Tenant, page.limited())
+	return keys, err
 }
 
-// RevokeAPIKey ends a key at once.
-func (v *Vault) RevokeAPIKey(ctx context.Context, actor Actor, id string) error {
+func (v *Vault) mayManageKeys(actor Actor) error {
 	if err := v.checkActor(actor); err != nil {
 		return err
 	}
-	if !actor.MayAdminister(v.opts.Tenant, "") {
-		return ErrDenied
+	if actor.Kind != ActorAdmin || !actor.MayAdminister(v.opts.Tenant, actor.Owner.OrganizationID) {
+		return fmt.Errorf("only an administrator manages keys: %w", ErrDenied)
 	}
-	event := v.event(EventAPIKeyRevoked, actor, actor.Owner)
-	event.Detail = id
-	if err := v.store.RevokeAPIKey(ctx, v.opts.Tenant, id, event); err != nil {
+	return actor.need(ScopeKeys)
+}
+
+// withScopes returns the key with the scopes that it has.
+func withScopes(key APIKey) APIKey {
+	if key.Scopes == "" {
+		key.Scopes = ScopesOf(key.Kind)
+	}
+	return key
+}
+
+// apiKeyOf returns a key that the administrator manages.
+func (v *Vault) apiKeyOf(ctx context.Context, actor Actor, id string) (APIKey, error) {
+	if err := v.mayManageKeys(actor); err != nil {
+		return APIKey{}, err
+	}
+	found, err := v.store.GetAPIKey(ctx, id)
+	if err == nil && !actor.MayAdminister(found.Owner.Tenant, found.Owner.OrganizationID) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return APIKey{}, fmt.Errorf("api key: %w", err)
+	}
+	return withScopes(found.APIKey), nil
+}
+
+// maxOverlap is how long a key may go on beside the one that replaces it.
+const maxOverlap = 90 * 24 * time.Hour
+
+// RotateAPIKey creates a key with the rights of an earlier one, valid for as long
+// again as that one was, and has that one end after the overlap, of at most 90
+// days; 0 ends it at once. Who may create the key may rotate it. It fails with
+// [ErrConflict] if the key ended, or was rotated before.
+func (v *Vault) RotateAPIKey(ctx context.Context, actor Actor, id string, overlap time.Duration) (APIKey, Secret, error) {
+	if overlap < 0 || overlap > maxOverlap {
+		return APIKey{}, Secret{}, invalid("overlap", "must be from 0 to 90 days")
+	}
+	old, err := v.apiKeyOf(ctx, actor, id)
+	if err != nil {
+		return APIKey{}, Secret{}, err
+	}
+	if err := v.mayGrant(actor, old); err != nil {
+		return APIKey{}, Secret{}, err
+	}
+	next := APIKey{Name: old.Name, Kind: old.Kind, AgentID: old.AgentID, Owner: old.Owner, Scopes: old.Scopes}
+	if !old.ExpiresAt.IsZero() {
+		next.ExpiresAt = time.Now().Add(old.ExpiresAt.Sub(old.CreatedAt)).UTC().Truncate(time.Second)
+	}
+	text, err := v.drawSecret(ctx, &next)
+	if err != nil {
+		return APIKey{}, Secret{}, err
+	}
+	stored, err := v.store.RotateAPIKey(ctx, APIKeyRotation{
+		ID: id, Next: next, Overlap: overlap,
+		Events: []Event{v.keyEvent(EventAPIKeyRotated, actor, old), v.keyEvent(EventAPIKeyCreated, actor, next)},
+	})
+	if err != nil {
+		return APIKey{}, Secret{}, fmt.Errorf("rotate api key: %w", err)
+	}
+	v.apiKeys.drop(id) // it has an end now
+	return stored, text, nil
+}
+
+// RevokeAPIKey ends a key, in this process at once and in every other within five
+// seconds. Only an administrator may, within its organization.
+func (v *Vault) RevokeAPIKey(ctx context.Context, actor Actor, id string) error {
+	key, err := v.apiKeyOf(ctx, actor, id)
+	if err != nil {
+		return err
+	}
+	if err := v.store.RevokeAPIKey(ctx, v.opts.Tenant, id, v.keyEvent(EventAPIKeyRevoked, actor, key)); err != nil {
 		return fmt.Errorf("api key: %w", err)
 	}
 	v.apiKeys.drop(id)

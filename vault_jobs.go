@@ -19,13 +19,14 @@ const (
 )
 
 // Run does background work until ctx ends: it ends revoked grants at their
-// providers, settles auth requests whose time is over, and stores what was
-// spooled. Any number of
-// processes may run it on one store.
+// providers, settles auth requests whose time is over, stores what was spooled,
+// and notes when API keys were used last. Any number of processes may run it on
+// one store.
 func (v *Vault) Run(ctx context.Context) error {
-	jobs, sweeps := time.NewTicker(jobPoll), time.NewTicker(sweepEvery)
+	jobs, sweeps, uses := time.NewTicker(jobPoll), time.NewTicker(sweepEvery), time.NewTicker(keyUsesEvery)
 	defer jobs.Stop()
 	defer sweeps.Stop()
+	defer uses.Stop()
 	v.sweep(ctx)
 	v.replaySpool(ctx)
 	for {
@@ -40,6 +41,8 @@ func (v *Vault) Run(ctx context.Context) error {
 		case <-sweeps.C:
 			v.sweep(ctx)
 			v.replaySpool(ctx)
+		case <-uses.C:
+			v.noteKeyUses(ctx)
 		}
 	}
 }

@@ -14,14 +14,25 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 )
 
-// readKeys counts how often API keys are read, and lets a test in between.
+// readKeys counts how often API keys are read and touched, and lets a test in
+// between.
 type readKeys struct {
 	tokenvault.Store
-	reads atomic.Int32
-	after func()
+	reads   atomic.Int32
+	touches atomic.Int32
+	after   func()
+	refuse  error // of TouchAPIKeys
 }
 
-func (s *readKeys) GetAPIKey(ctx context.Context, id string) (tokenvault.APIKey, error) {
+func (s *readKeys) TouchAPIKeys(ctx context.Context, tenant string, ids []string) error {
+	if s.refuse != nil {
+		return s.refuse
+	}
+	s.touches.Add(1)
+	return s.Store.TouchAPIKeys(ctx, tenant, ids)
+}
+
+func (s *readKeys) GetAPIKey(ctx context.Context, id string) (tokenvault.FoundAPIKey, error) {
 	s.reads.Add(1)
 	key, err := s.Store.GetAPIKey(ctx, id)
 	if s.after != nil {
@@ -115,6 +126,7 @@ func TestABelievedKeyEndsInTime(t *testing.T) {
 			t.Fatal("refused")
 		}
 		wait(3 * time.Second)
+		r.clock.advance(3 * time.Second)
 		if r.authenticates(t, text) {
 			t.Error("an expired key is believed")
 		}

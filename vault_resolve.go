@@ -30,6 +30,9 @@ func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error)
 	if !actor.IsAgent() {
 		return Provider{}, fmt.Errorf("only an agent or a back end resolves: %w", ErrDenied)
 	}
+	if err := actor.need(ScopeResolve); err != nil {
+		return Provider{}, err
+	}
 	if req.Release == "" {
 		req.Release = ReleaseInject
 		if v.opts.InProcess {

@@ -54,6 +54,8 @@ func (v *Vault) CreateSession(ctx context.Context, actor Actor, in SessionInput)
 	switch {
 	case actor.Kind != ActorBackend || actor.Owner.UserID == "":
 		return Session{}, fmt.Errorf("only a back end opens sessions, for a user: %w", ErrDenied)
+	case !actor.Has(ScopeSessions):
+		return Session{}, actor.need(ScopeSessions)
 	case !slices.Contains(v.opts.Origins, in.Origin):
 		return Session{}, invalid("origin", "must be one of the origins that are registered in the configuration")
 	case in.TTL < 0 || in.TTL > maxSession:

@@ -54,9 +54,22 @@ func NewV1Handler(v *tokenvault.Vault, opts *Options) http.Handler {
 	})
 	mux := http.NewServeMux()
 	for _, rt := range v1Routes() {
-		mux.Handle(rt.pattern, rt.serve(a))
+		mux.Handle(rt.pattern, rt.serve(a.needing(rt.scope)))
 	}
 	return a.protect(a.strict(mux))
+}
+
+// needing is a for callers whose key has the scope.
+func (a *api) needing(scope tokenvault.KeyScope) *api {
+	needing := *a
+	needing.identify = func(r *http.Request) (tokenvault.Actor, error) {
+		actor, err := a.identify(r)
+		if err == nil && !actor.Has(scope) {
+			err = &tokenvault.ScopeError{Scope: scope}
+		}
+		return actor, err
+	}
+	return &needing
 }
 
 func newAPI(v *tokenvault.Vault, opts *Options, identify func(*http.Request) (tokenvault.Actor, error)) *api {

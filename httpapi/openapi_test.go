@@ -67,6 +67,8 @@ func newDocument(t *testing.T) *document {
 		tokenvault.ReasonInsufficientScope, tokenvault.ReasonPermissionRequired, tokenvault.ReasonChooseAccount)
 	enum[tokenvault.ConnectionStatus](d, tokenvault.ConnectionActive, tokenvault.ConnectionNeedsReauth, tokenvault.ConnectionRevoked)
 	enum[tokenvault.ActorKind](d, tokenvault.ActorUser, tokenvault.ActorAgent, tokenvault.ActorBackend, tokenvault.ActorAdmin, tokenvault.ActorSystem)
+	enum[tokenvault.KeyState](d, tokenvault.KeyActive, tokenvault.KeyExpired, tokenvault.KeyRevoked)
+	enum(d, allScopes()...)
 	d.component(reflect.TypeFor[tokenvault.AuthRequiredPayload](), "AuthRequest")
 	d.component(reflect.TypeFor[problem](), "Problem")
 	for _, named := range []reflect.Type{
@@ -151,6 +153,12 @@ func (d *document) build() object {
 			method, path, _ := strings.Cut(rt.pattern, " ")
 			op := d.operation(rt, method, path)
 			op["tags"], op["security"] = []string{table.tag}, []object{{table.security: []string{}}}
+			switch {
+			case rt.scope != "":
+				op["security"] = []object{{table.security: []string{string(rt.scope)}}}
+			case table.security == "key":
+				op["security"] = []object{} // for everybody
+			}
 			item, ok := paths[table.prefix+path].(object)
 			if !ok {
 				item = object{}
@@ -172,7 +180,7 @@ func (d *document) build() object {
 			"schemas": d.schemas,
 			"securitySchemes": object{
 				"session": object{"type": "apiKey", "in": "cookie", "name": "session", "description": "The host application's session, or that of local sign-in"},
-				"key":     object{"type": "http", "scheme": "bearer", "description": "An API key: tokenvault apikey create"},
+				"key":     object{"type": "http", "scheme": "bearer", "description": "An API key: tokenvault apikey create. It needs the scope that is listed with a route"},
 			},
 		},
 	}

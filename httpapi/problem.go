@@ -73,6 +73,9 @@ func problemOf(err error) problem {
 		}
 		return p
 	}
+	if missing, ok := errors.AsType[*tokenvault.ScopeError](err); ok {
+		return problem{Status: http.StatusForbidden, Code: "denied", Detail: "The API key needs the scope " + string(missing.Scope)}
+	}
 	for _, m := range mappings() {
 		if errors.Is(err, m.err) {
 			return problem{Status: m.status, Code: m.code, Detail: m.detail}

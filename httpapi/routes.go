@@ -1,5 +1,7 @@
 package httpapi
 
+import "github.com/ai-token-vault/tokenvault"
+
 // browserRoutes is the API for browsers, below the mount. A user's session says
 // who calls.
 func browserRoutes() []route {
@@ -28,29 +30,31 @@ func browserRoutes() []route {
 	}
 }
 
-// v1Routes is the API for agents and back ends. An API key says who calls.
+// v1Routes is the API for agents and back ends. An API key says who calls, and must
+// have the scope that a route needs.
 func v1Routes() []route {
 	return []route{
-		handle("POST /v1/credentials/{providerId}/resolve", "Get access, or 428 with the auth request that the owner has to settle first", resolve),
-		raw[authRequestInput, authRequestOutput]("GET /v1/auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest),
+		handle("POST /v1/credentials/{providerId}/resolve", "Get access, or 428 with the auth request that the owner has to settle first", resolve).needs(tokenvault.ScopeResolve),
+		raw[authRequestInput, authRequestOutput]("GET /v1/auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest).needs(tokenvault.ScopeAuthRequests),
 
-		handle("POST /v1/auth-requests/{id}/complete", "End a connect for the user in whose browser the handle arrived (back ends, mode verifier)", completeConnect),
+		handle("POST /v1/auth-requests/{id}/complete", "End a connect for the user in whose browser the handle arrived (back ends, mode verifier)", completeConnect).needs(tokenvault.ScopeAuthRequests),
 
-		handle("POST /v1/sessions", "Open a session of a user for the pages of one origin, for at most 15 minutes (back ends)", createSession),
+		handle("POST /v1/sessions", "Open a session of a user for the pages of one origin, for at most 15 minutes (back ends)", createSession).needs(tokenvault.ScopeSessions),
 
-		handle("GET /v1/connections", "List the owner's connections", listConnections),
-		handle("DELETE /v1/connections/{id}", "Revoke a connection (back ends)", deleteConnection),
-		handle("GET /v1/permissions", "List what the owner permitted to agents", listPermissions),
-		handle("DELETE /v1/permissions/{id}", "Withdraw a permission (back ends)", deletePermission),
-		handle("GET /v1/providers", "List providers", pageProviders),
+		handle("GET /v1/connections", "List the owner's connections", listConnections).needs(tokenvault.ScopeConnections),
+		handle("DELETE /v1/connections/{id}", "Revoke a connection (back ends)", deleteConnection).needs(tokenvault.ScopeConnections),
+		handle("GET /v1/permissions", "List what the owner permitted to agents", listPermissions).needs(tokenvault.ScopePermissions),
+		handle("DELETE /v1/permissions/{id}", "Withdraw a permission (back ends)", deletePermission).needs(tokenvault.ScopePermissions),
+		handle("GET /v1/providers", "List providers", pageProviders).needs(tokenvault.ScopeProviders),
 
-		handle("GET /v1/apps", "List OAuth apps, without secrets (administrators)", pageApps),
-		handle("POST /v1/apps", "Register or replace an OAuth app (administrators)", setApp),
-		handle("DELETE /v1/apps/{providerId}", "Delete an OAuth app (administrators)", deleteApp),
-		handle("GET /v1/keys", "List API keys (administrators)", listKeys),
-		handle("POST /v1/keys", "Create an API key; its text is answered this once (administrators)", createKey),
-		handle("DELETE /v1/keys/{id}", "Revoke an API key (administrators)", deleteKey),
+		handle("GET /v1/apps", "List OAuth apps, without secrets (administrators)", pageApps).needs(tokenvault.ScopeApps),
+		handle("POST /v1/apps", "Register or replace an OAuth app (administrators)", setApp).needs(tokenvault.ScopeApps),
+		handle("DELETE /v1/apps/{providerId}", "Delete an OAuth app (administrators)", deleteApp).needs(tokenvault.ScopeApps),
+		handle("GET /v1/keys", "List API keys (administrators)", listKeys).needs(tokenvault.ScopeKeys),
+		handle("POST /v1/keys", "Create an API key; its text is answered this once (administrators)", createKey).needs(tokenvault.ScopeKeys),
+		handle("POST /v1/keys/{id}/rotate", "Replace an API key by one with the same rights; it ends after an overlap (administrators)", rotateKey).needs(tokenvault.ScopeKeys),
+		handle("DELETE /v1/keys/{id}", "Revoke an API key (administrators)", deleteKey).needs(tokenvault.ScopeKeys),
 		raw[none, none]("GET /v1/openapi.json", "This description", serveOpenAPI),
-		handle("GET /v1/audit", "List audit entries in the order they were written (administrators)", listAudit),
+		handle("GET /v1/audit", "List audit entries in the order they were written (administrators)", listAudit).needs(tokenvault.ScopeAudit),
 	}
 }

@@ -17,12 +17,19 @@ const maxBody = 64 << 10
 type route struct {
 	pattern string // method and path; of browser routes, below the mount
 	summary string
-	in, out reflect.Type // out is nil where no JSON is answered
+	in, out reflect.Type        // out is nil where no JSON is answered
+	scope   tokenvault.KeyScope // below /v1: what the caller's key must have
 	serve   func(*api) http.Handler
 }
 
 // none stands for no input or no output.
 type none struct{}
+
+// needs makes the route one for keys with the scope.
+func (rt route) needs(scope tokenvault.KeyScope) route {
+	rt.scope = scope
+	return rt
+}
 
 // handle makes a route of a function. Decoding, identity, errors and encoding are
 // done here, once.

@@ -30,7 +30,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Run the server."`
 	Check    checkCmd    `cmd:"" help:"Show the settings in force and whether the server could start with them."`
 	App      appCmd      `cmd:"" help:"Register the OAuth apps with which users connect."`
-	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list and revoke the keys of agents and back ends."`
+	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list, rotate and revoke the keys of agents and back ends."`
 	Provider providerCmd `cmd:"" help:"List, show and check providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -74,6 +75,13 @@ func copyAPIKey(k tokenvault.APIKey) tokenvault.APIKey {
 	return k
 }
 
+// newAPIKey returns the row of a new key.
+func newAPIKey(key tokenvault.APIKey, now time.Time) tokenvault.APIKey {
+	key = copyAPIKey(key)
+	key.CreatedAt, key.RevokedAt, key.LastUsedAt = now, time.Time{}, time.Time{}
+	return key
+}
+
 // CreateAPIKey implements [tokenvault.APIKeyStore].
 func (s *Store) CreateAPIKey(ctx context.Context, key tokenvault.APIKey, event tokenvault.Event) (tokenvault.APIKey, error) {
 	now, unlock, err := s.lock(ctx, "create API key")
@@ -84,29 +92,28 @@ func (s *Store) CreateAPIKey(ctx context.Context, key tokenvault.APIKey, event t
 	if _, taken := s.apiKeys[key.ID]; taken {
 		return tokenvault.APIKey{}, failed("create API key", tokenvault.ErrConflict)
 	}
-	key = copyAPIKey(key)
-	key.CreatedAt = now
+	key = newAPIKey(key, now)
 	s.apiKeys[key.ID] = key
 	s.write(now, event)
 	return copyAPIKey(key), nil
 }
 
 // GetAPIKey implements [tokenvault.APIKeyStore].
-func (s *Store) GetAPIKey(ctx context.Context, id string) (tokenvault.APIKey, error) {
-	_, unlock, err := s.lock(ctx, "get API key")
+func (s *Store) GetAPIKey(ctx context.Context, id string) (tokenvault.FoundAPIKey, error) {
+	now, unlock, err := s.lock(ctx, "get API key")
 	if err != nil {
-		return tokenvault.APIKey{}, err
+		return tokenvault.FoundAPIKey{}, err
 	}
 	defer unlock()
 	key, ok := s.apiKeys[id]
 	if !ok {
-		return tokenvault.APIKey{}, failed("get API key", tokenvault.ErrNotFound)
+		return tokenvault.FoundAPIKey{}, failed("get API key", tokenvault.ErrNotFound)
 	}
-	return copyAPIKey(key), nil
+	return tokenvault.FoundAPIKey{APIKey: copyAPIKey(key), Now: now}, nil
 }
 
-// ListAPIKeys implements [tokenvault.APIKeyStore]. Revoked keys are listed too.
-func (s *Store) ListAPIKeys(ctx context.Context, tenant string, page tokenvault.Page) ([]tokenvault.APIKey, error) {
+// ListAPIKeys implements [tokenvault.APIKeyStore].
+func (s *Store) ListAPIKeys(ctx context.Context, tenant, organizationID string, page tokenvault.Page) ([]tokenvault.APIKey, error) {
 	_, unlock, err := s.lock(ctx, "list API keys")
 	if err != nil {
 		return nil, err
@@ -114,15 +121,37 @@ func (s *Store) ListAPIKeys(ctx context.Context, tenant string, page tokenvault.
 	defer unlock()
 	var keys []tokenvault.APIKey
 	for _, k := range s.apiKeys {
-		if k.Owner.Tenant == tenant {
+		if k.Owner.Tenant == tenant && (organizationID == "" || k.Owner.OrganizationID == organizationID) {
 			keys = append(keys, copyAPIKey(k))
 		}
 	}
 	return paged(keys, func(k tokenvault.APIKey) string { return k.ID }, page), nil
 }
 
-// RevokeAPIKey implements [tokenvault.APIKeyStore]. Revoking twice changes
-// nothing and is no error.
+// RotateAPIKey implements [tokenvault.APIKeyStore].
+func (s *Store) RotateAPIKey(ctx context.Context, cmd tokenvault.APIKeyRotation) (tokenvault.APIKey, error) {
+	now, unlock, err := s.lock(ctx, "rotate API key")
+	if err != nil {
+		return tokenvault.APIKey{}, err
+	}
+	defer unlock()
+	old, ok := s.apiKeys[cmd.ID]
+	if !ok || old.Owner.Tenant != cmd.Next.Owner.Tenant {
+		return tokenvault.APIKey{}, failed("rotate API key", tokenvault.ErrNotFound)
+	}
+	_, taken := s.apiKeys[cmd.Next.ID]
+	if taken || !old.RevokedAt.IsZero() || old.State(now) != tokenvault.KeyActive {
+		return tokenvault.APIKey{}, failed("rotate API key", tokenvault.ErrConflict)
+	}
+	old.RevokedAt = now.Add(cmd.Overlap)
+	s.apiKeys[old.ID] = old
+	next := newAPIKey(cmd.Next, now)
+	s.apiKeys[next.ID] = next
+	s.write(now, cmd.Events...)
+	return copyAPIKey(next), nil
+}
+
+// RevokeAPIKey implements [tokenvault.APIKeyStore].
 func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string, event tokenvault.Event) error {
 	now, unlock, err := s.lock(ctx, "revoke API key")
 	if err != nil {
@@ -133,11 +162,27 @@ func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string, event token
 	if !ok || key.Owner.Tenant != tenant {
 		return failed("revoke API key", tokenvault.ErrNotFound)
 	}
-	if !key.RevokedAt.IsZero() {
+	if over(key.RevokedAt, now) {
 		return nil
 	}
 	key.RevokedAt = now
 	s.apiKeys[id] = key
 	s.write(now, event)
+	return nil
+}
+
+// TouchAPIKeys implements [tokenvault.APIKeyStore].
+func (s *Store) TouchAPIKeys(ctx context.Context, tenant string, ids []string) error {
+	now, unlock, err := s.lock(ctx, "touch API keys")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, id := range ids {
+		if key, ok := s.apiKeys[id]; ok && key.Owner.Tenant == tenant {
+			key.LastUsedAt = now
+			s.apiKeys[id] = key
+		}
+	}
 	return nil
 }

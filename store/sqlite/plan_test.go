@@ -21,7 +21,7 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		"ListPermissions": sqlListPermissions, "WithdrawPermission": sqlWithdrawPermission, "get permission": sqlGetPermission,
 		"widen permission": sqlWidenPermission, "delete permissions": sqlDeletePermissions,
 		"replace app": sqlReplaceApp, "GetApp": sqlGetApp, "FindApp": sqlFindApp, "ListApps": sqlListApps, "DeleteApp": sqlDeleteApp,
-		"GetDataKey": sqlGetDataKey, "ListAPIKeys": sqlListAPIKeys, "find api key": sqlFindAPIKey, "RevokeAPIKey": sqlRevokeAPIKey,
+		"GetDataKey": sqlGetDataKey, "ListAPIKeys": sqlListAPIKeys, "find api key": sqlFindAPIKey, "end api key": sqlEndAPIKey, "touch api key": sqlTouchAPIKey,
 		"ListAudit": sqlListAudit, "ClaimJobs": sqlClaimJobs, "job done": sqlJobDone, "job dead": sqlJobDead, "job retry": sqlJobRetry,
 	} {
 		for _, step := range plan(t, s, query) {

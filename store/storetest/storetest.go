@@ -17,7 +17,8 @@
 //     is replaced rather than widened. Permitting a revoked connection is
 //     ErrConflict, so that no permission outlives a revocation.
 //   - A page limit out of range stands for 1000.
-//   - API keys are found and listed after they were revoked, too.
+//   - A rotation is refused when the key before is over, and when it has an end
+//     from an earlier rotation. A key that goes on for its overlap can be revoked.
 package storetest
 
 import (
@@ -52,6 +53,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"permissions", permissionCases()},
 		{"apps", appCases()},
 		{"keys", keyCases()},
+		{"API keys", apiKeyCases()},
 		{"audit", auditCases()},
 		{"jobs", jobCases()},
 		{"isolation", isolationCases()},
