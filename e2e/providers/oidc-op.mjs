@@ -6,12 +6,15 @@
 //   HOST_NAME   name in the issuer, default 127.0.0.1 (localhost, idp.localhost)
 //   CALLBACK    redirect URIs, separated by commas; PUT /callbacks changes them
 //   ACCESS_TTL  seconds an access token lives, default 60
+//   GRACE       set: a refresh token that was used is taken again, as by servers
+//               with a rotation grace period
 //   COOP        value of Cross-Origin-Opener-Policy on every page, default none
 //
 // Control: GET /stats counts requests by "METHOD /path"; GET /issued lists every
 // secret that was issued; POST /faults {path, mode, n} makes the next n requests
-// to path misbehave; DELETE /faults ends that; PUT /callbacks takes a list; PUT
-// /jwks takes the keys of the client vault-jwt.
+// to path misbehave; DELETE /faults ends that; DELETE /access-tokens ends all access
+// tokens and no grant; PUT /callbacks takes a list; PUT /jwks takes the keys of the
+// client vault-jwt.
 // Modes: drop_after_commit, delay_before:ms, delay_after_commit:ms, status:code,
 // html200, error200, truncated.
 import crypto from 'node:crypto';
@@ -40,6 +43,8 @@ const clients = [
   { client_id: 'vault-public', token_endpoint_auth_method: 'none', ...common },
 ];
 
+// Clients live in a store of our own, so that callbacks can change while it runs.
+const tables = new Map();
 const provider = new Provider(issuer, {
   adapter: memoryAdapter(),
   jwks: { keys: [signing] },
@@ -66,9 +71,7 @@ const provider = new Provider(issuer, {
   },
 });
 
-// Clients live in a store of our own, so that callbacks can change while it runs.
 function memoryAdapter() {
-  const tables = new Map();
   return class {
     constructor(name) {
       this.name = name;
@@ -82,7 +85,10 @@ function memoryAdapter() {
     }
     async findByUid(uid) { return [...this.rows.values()].find((row) => row.uid === uid); }
     async findByUserCode(code) { return [...this.rows.values()].find((row) => row.userCode === code); }
-    async consume(id) { this.rows.get(id).consumed = Math.floor(Date.now() / 1000); }
+    async consume(id) {
+      if (env.GRACE && this.name === 'RefreshToken') return;
+      this.rows.get(id).consumed = Math.floor(Date.now() / 1000);
+    }
     async destroy(id) { this.rows.delete(id); }
     async revokeByGrantId(grantId) {
       for (const [id, row] of this.rows) if (row.grantId === grantId) this.rows.delete(id);
@@ -147,6 +153,7 @@ const controlURL = await control({
   'GET /issued': () => [...issued, ...clients.flatMap((c) => c.client_secret ?? [])],
   'POST /faults': async (req) => void faults.push(await readJSON(req)),
   'DELETE /faults': () => { faults = []; },
+  'DELETE /access-tokens': () => tables.get('AccessToken')?.clear(),
   'PUT /jwks': async (req) => { clients.find((c) => c.client_id === 'vault-jwt').jwks = await readJSON(req); },
   'PUT /callbacks': async (req) => {
     const list = await readJSON(req);

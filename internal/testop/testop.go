@@ -34,6 +34,7 @@ type Options struct {
 	HostName  string // in the issuer; default 127.0.0.1
 	AccessTTL string // seconds; default 60
 	COOP      string // Cross-Origin-Opener-Policy of its pages
+	Grace     bool   // take a refresh token again after it was used
 }
 
 // Callback is a redirect URI at which nobody listens: [OP.Authorize] stops before
@@ -54,6 +55,9 @@ func Start(t testing.TB, opts Options) *OP {
 	}
 	if opts.AccessTTL != "" {
 		env = append(env, "ACCESS_TTL="+opts.AccessTTL)
+	}
+	if opts.Grace {
+		env = append(env, "GRACE=1")
 	}
 	return start(t, providers(t), []string{"node", "oidc-op.mjs"}, env)
 }
@@ -151,6 +155,12 @@ func (op *OP) Fault(t testing.TB, path, mode string, n int) {
 func (op *OP) Callbacks(t testing.TB, urls ...string) {
 	t.Helper()
 	op.control(t, http.MethodPut, "/callbacks", urls, nil)
+}
+
+// EndAccessTokens ends all access tokens of a provider from [Start], and no grant.
+func (op *OP) EndAccessTokens(t testing.TB) {
+	t.Helper()
+	op.control(t, http.MethodDelete, "/access-tokens", nil, nil)
 }
 
 // Mode chooses the misbehaviour of a provider from [StartMock].
