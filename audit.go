@@ -30,23 +30,51 @@ const (
 	EventAPIKeyRotated     EventKind = "api_key.rotated"
 	EventAPIKeyRevoked     EventKind = "api_key.revoked"
 	EventDataKeyCreated    EventKind = "data_key.created"
+	EventAuditPruned       EventKind = "audit.pruned"
+	EventAuditResumed      EventKind = "audit.resumed" // the log could not be written, and can again
 )
 
 // An Event is one audit entry. It names who did what to which object and never
 // holds a secret or an account label.
 type Event struct {
-	ID            string    `json:"id"` // set by the store; ascending in the order of writing
-	At            time.Time `json:"at"` // by the store's clock; set by the store
-	Kind          EventKind `json:"kind"`
-	Tenant        string    `json:"tenant"`
-	ActorKind     ActorKind `json:"actorKind"`
-	ActorID       string    `json:"actorId,omitempty"`
-	Owner         Owner     `json:"-"`
-	ProviderID    string    `json:"providerId,omitempty"`
-	ConnectionID  string    `json:"credentialId,omitempty"`
-	AuthRequestID string    `json:"authRequestId,omitempty"`
-	RunID         string    `json:"runId,omitempty"`
-	ThreadID      string    `json:"threadId,omitempty"`
+	ID        string    `json:"id"` // set by the store; ascending in the order of writing
+	At        time.Time `json:"at"` // by the store's clock; set by the store
+	Kind      EventKind `json:"kind"`
+	Tenant    string    `json:"tenant"`
+	ActorKind ActorKind `json:"actorKind"`
+	ActorID   string    `json:"actorId,omitempty"`
+	Owner     Owner     `json:"-"`
+	// ForUserID is the user for whom an agent acted, where that is not the owner:
+	// whose turn it was to use a shared connection.
+	ForUserID     string `json:"forUserId,omitempty"`
+	ProviderID    string `json:"providerId,omitempty"`
+	ConnectionID  string `json:"credentialId,omitempty"`
+	AuthRequestID string `json:"authRequestId,omitempty"`
+	RunID         string `json:"runId,omitempty"`
+	ThreadID      string `json:"threadId,omitempty"`
 	// Detail is a word from a fixed list, such as a reason or a failure code.
 	Detail string `json:"detail,omitempty"`
+
+	// Writer, Position and Hash are the entry's place in its chain: see
+	// [Event.ChainHash]. They are set by the store. An entry from before there were
+	// chains has none.
+	Writer   string `json:"writer,omitempty"`
+	Position int64  `json:"position,omitempty"` // from 1
+	Hash     string `json:"hash,omitempty"`     // lower-case hexadecimal
+}
+
+// An EventQuery asks for one page of a tenant's events. What is empty does not
+// restrict.
+type EventQuery struct {
+	Page // After is the id of an event
+
+	Kind           EventKind
+	AgentID        string // written for an agent or back end of this name
+	UserID         string // the owner, or for whom an agent acted
+	OrganizationID string
+	ConnectionID   string
+	Since          time.Time
+	// Newest asks for the last ones first. Page.After is then the id that they come
+	// before.
+	Newest bool
 }

@@ -284,7 +284,7 @@ func (r *rig) connections(t testing.TB) []tokenvault.Connection {
 
 func (r *rig) events(t testing.TB, kind tokenvault.EventKind) (matching []tokenvault.Event) {
 	t.Helper()
-	all, err := r.Events(t.Context(), admin, tokenvault.Page{})
+	all, err := r.Events(t.Context(), admin, tokenvault.EventQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,7 @@ type Store interface {
 	DataKeyStore
 	APIKeyStore
 	AuditStore
+	AuditHeadStore
 	JobStore
 	NonceStore
 
@@ -334,13 +335,51 @@ type APIKeyRotation struct {
 	Events  []Event
 }
 
-// AuditStore keeps events. Nothing changes or deletes one.
+// AuditStore keeps events. Nothing changes one, and only AuditHeadStore.PruneAudit
+// drops any.
+//
+// Every event, also one that another command writes, is the next entry of a chain
+// of its tenant: it has the writer's name, the position after the chain's newest
+// entry, and the [Event.ChainHash] of that. A writer is whoever needs nobody else
+// to know what comes next: the whole store if the database lets one transaction
+// write at a time, else each process under a name of its own. Names are opaque
+// and never used for two chains of a tenant. A commit reads the end of a chain at
+// most once.
 type AuditStore interface {
 	// AppendAudit writes the events in one durable commit.
 	AppendAudit(ctx context.Context, events []Event) error
-	// ListAudit returns events in the order they were written. Page.After is an
-	// event id.
-	ListAudit(ctx context.Context, tenant string, page Page) ([]Event, error)
+	// ListAudit returns the events that the query asks for, in the order they were
+	// written.
+	ListAudit(ctx context.Context, tenant string, q EventQuery) ([]Event, error)
+}
+
+// AuditHeadStore keeps the signed heads of chains. Nothing changes or deletes
+// one, but that PruneAudit cuts it.
+type AuditHeadStore interface {
+	// UnsignedAudit returns the newest entry of each chain of the tenant that has
+	// entries after its newest head, as a head without a signature.
+	UnsignedAudit(ctx context.Context, tenant string) ([]AuditHead, error)
+	// SignAudit stores heads; one that is there already stays. [ErrNotFound] if a
+	// head's entry is not there with its hash.
+	SignAudit(ctx context.Context, heads []AuditHead) error
+	// ListAuditHeads returns heads in the order of their entries. Page.After is the
+	// id of an event.
+	ListAuditHeads(ctx context.Context, tenant string, page Page) ([]AuditHead, error)
+	// PrunableAudit returns, for each chain of the tenant, the newest head that is
+	// older than age and at most about limit entries behind the cut before it; the
+	// oldest, if that one alone has more.
+	PrunableAudit(ctx context.Context, tenant string, age time.Duration, limit int64) ([]AuditHead, error)
+	// PruneAudit cuts a chain at a head: it drops the entries up to the head's, and
+	// those from before there were chains that were written before it, and returns
+	// how many. The head itself, and those before it, stay. [ErrConflict] if there is
+	// no such head or it is cut already.
+	PruneAudit(ctx context.Context, cmd AuditPruning) (int64, error)
+}
+
+// An AuditPruning is the command of AuditHeadStore.PruneAudit.
+type AuditPruning struct {
+	Head  AuditHead // with its Cut
+	Event Event     // written first, so that no chain is ever empty
 }
 
 // A Job is background work that follows from a command, written in its

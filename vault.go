@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -88,6 +89,7 @@ type Vault struct {
 	apiKeys   *keyCache
 	keyUses   keyUses
 	audit     *auditLog
+	audited   atomic.Bool // this vault wrote audit entries, or may have
 	waiters   waiters
 	refreshes singleflight.Group
 	// forced remembers, per connection, the version that an upstream 401 led to:
@@ -120,7 +122,7 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	if err := v.keys.check(ctx); err != nil {
 		return nil, err
 	}
-	v.audit = newAuditLog(store, o.Audit, o.Logger, watch)
+	v.audit = newAuditLog(store, o.Tenant, o.Audit, o.Logger, watch)
 	return v, nil
 }
 
@@ -214,14 +216,17 @@ func (v *Vault) Ping(ctx context.Context) error {
 	return v.store.Ping(ctx)
 }
 
-// Close stops taking refreshes, waits up to 35 seconds for those under way, and
-// flushes the audit log. The store stays open.
+// Close stops taking refreshes, waits up to 35 seconds for those under way,
+// flushes the audit log and signs how far it came. The store stays open.
 func (v *Vault) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	err := v.work.drain(ctx)
 	v.noteKeyUses(ctx)
 	v.audit.close()
+	if v.audited.Load() {
+		v.signAudit(ctx)
+	}
 	return err
 }
 
@@ -284,5 +289,12 @@ func (v *Vault) checkActor(actor Actor) error {
 
 // event returns an audit entry of the actor.
 func (v *Vault) event(kind EventKind, actor Actor, owner Owner) Event {
-	return Event{Kind: kind, Tenant: v.opts.Tenant, ActorKind: actor.Kind, ActorID: actor.ID, Owner: owner}
+	if !v.audited.Load() {
+		v.audited.Store(true)
+	}
+	e := Event{Kind: kind, Tenant: v.opts.Tenant, ActorKind: actor.Kind, ActorID: actor.ID, Owner: owner}
+	if actor.IsAgent() && actor.Owner.UserID != owner.UserID {
+		e.ForUserID = actor.Owner.UserID
+	}
+	return e
 }

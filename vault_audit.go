@@ -28,6 +28,7 @@ const (
 	auditBatch    = 512
 	auditInterval = 50 * time.Millisecond
 	auditTimeout  = 15 * time.Second
+	auditRetry    = time.Second // between tries of a log that could not be written
 )
 
 type auditEntry struct {
@@ -37,12 +38,14 @@ type auditEntry struct {
 
 // auditLog commits events in groups. A release whose event cannot be committed
 // is refused, so the log fails closed: also in AuditAsync, where releases are
-// refused from the first failed commit until one succeeds.
+// refused from the first failed commit until one succeeds. After a failed commit
+// it tries again by itself, and the first that succeeds says so in the log.
 type auditLog struct {
-	store AuditStore
-	mode  AuditMode
-	log   *slog.Logger
-	watch observing
+	store  AuditStore
+	tenant string
+	mode   AuditMode
+	log    *slog.Logger
+	watch  observing
 
 	queue   chan auditEntry
 	failing atomic.Bool
@@ -51,9 +54,9 @@ type auditLog struct {
 	once    sync.Once
 }
 
-func newAuditLog(store AuditStore, mode AuditMode, log *slog.Logger, watch observing) *auditLog {
+func newAuditLog(store AuditStore, tenant string, mode AuditMode, log *slog.Logger, watch observing) *auditLog {
 	a := &auditLog{
-		store: store, mode: mode, log: log, watch: watch,
+		store: store, tenant: tenant, mode: mode, log: log, watch: watch,
 		queue: make(chan auditEntry, auditQueue), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go a.run()
@@ -123,9 +126,15 @@ func (a *auditLog) healthy() error {
 func (a *auditLog) run() {
 	defer close(a.stopped)
 	for {
+		var retry <-chan time.Time
+		if a.failing.Load() {
+			retry = time.After(auditRetry)
+		}
 		select {
 		case entry := <-a.queue:
 			a.flush(a.gather(entry))
+		case <-retry:
+			a.flush(nil)
 		case <-a.stop:
 			for len(a.queue) > 0 {
 				a.flush(a.gather(<-a.queue))
@@ -168,8 +177,14 @@ func (a *auditLog) gather(first auditEntry) []auditEntry {
 	return batch
 }
 
+// flush commits a batch. While the log fails, any commit proves that it does no
+// longer, also that of an empty batch.
 func (a *auditLog) flush(batch []auditEntry) {
 	var events []Event
+	failing := a.failing.Load()
+	if failing {
+		events = append(events, Event{Kind: EventAuditResumed, Tenant: a.tenant, ActorKind: ActorSystem, Owner: Owner{Tenant: a.tenant}})
+	}
 	for _, entry := range batch {
 		events = append(events, entry.events...)
 	}
@@ -179,8 +194,12 @@ func (a *auditLog) flush(batch []auditEntry) {
 	err := a.store.AppendAudit(ctx, events)
 	end(OutcomeOf(err))
 	if err != nil {
-		a.log.Error("audit log cannot be written: credentials are not released", slog.Any("error", err))
+		if !failing || len(batch) > 0 {
+			a.log.Error("audit log cannot be written: credentials are not released", slog.Any("error", err))
+		}
 		err = fmt.Errorf("audit log: %w", ErrUnavailable)
+	} else if failing {
+		a.log.Info("audit log can be written again")
 	}
 	a.failing.Store(err != nil)
 	for _, entry := range batch {
@@ -195,16 +214,24 @@ func (a *auditLog) close() {
 	<-a.stopped
 }
 
-// Events returns the tenant's audit entries in the order they were written. Only
-// an administrator may read them.
-func (v *Vault) Events(ctx context.Context, actor Actor, page Page) ([]Event, error) {
-	if err := v.checkActor(actor); err != nil {
+// Events returns the tenant's audit entries that the query asks for, in the order
+// they were written. Only an administrator may read them.
+func (v *Vault) Events(ctx context.Context, actor Actor, q EventQuery) ([]Event, error) {
+	if err := v.checkAuditor(actor); err != nil {
 		return nil, err
 	}
-	if !actor.MayAdminister(v.opts.Tenant, "") {
-		return nil, ErrDenied
+	q.Page = q.limited()
+	return v.store.ListAudit(ctx, v.opts.Tenant, q)
+}
+
+func (v *Vault) checkAuditor(actor Actor) error {
+	if err := v.checkActor(actor); err != nil {
+		return err
 	}
-	return v.store.ListAudit(ctx, v.opts.Tenant, page.limited())
+	if !actor.MayAdminister(v.opts.Tenant, "") {
+		return fmt.Errorf("only an administrator of the tenant reads its audit log: %w", ErrDenied)
+	}
+	return nil
 }
 
 const maxPage = 1000

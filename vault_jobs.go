@@ -20,13 +20,16 @@ const (
 
 // Run does background work until ctx ends: it ends revoked grants at their
 // providers, settles auth requests whose time is over, stores what was spooled,
-// and notes when API keys were used last. Any number of processes may run it on
-// one store.
+// notes when API keys were used last, and signs how far the audit log came, at
+// most once a minute. Any number of processes may run it on one store.
 func (v *Vault) Run(ctx context.Context) error {
 	jobs, sweeps, uses := time.NewTicker(jobPoll), time.NewTicker(sweepEvery), time.NewTicker(keyUsesEvery)
+	heads := time.NewTicker(auditHeadEvery)
 	defer jobs.Stop()
 	defer sweeps.Stop()
 	defer uses.Stop()
+	defer heads.Stop()
+	v.audited.Store(true)
 	v.sweep(ctx)
 	v.replaySpool(ctx)
 	for {
@@ -43,6 +46,8 @@ func (v *Vault) Run(ctx context.Context) error {
 			v.replaySpool(ctx)
 		case <-uses.C:
 			v.noteKeyUses(ctx)
+		case <-heads.C:
+			v.signAudit(ctx)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package tokenvault_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -14,7 +15,7 @@ import (
 type tamper struct {
 	tokenvault.Store
 	candidates func([]tokenvault.Candidate)
-	auditErr   error
+	auditFails atomic.Bool
 }
 
 func (s *tamper) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
@@ -26,8 +27,8 @@ func (s *tamper) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenv
 }
 
 func (s *tamper) AppendAudit(ctx context.Context, events []tokenvault.Event) error {
-	if s.auditErr != nil {
-		return s.auditErr
+	if s.auditFails.Load() {
+		return tokenvault.ErrUnavailable
 	}
 	return s.Store.AppendAudit(ctx, events)
 }
@@ -75,14 +76,14 @@ func TestK3AnotherRootKeyIsRefused(t *testing.T) {
 
 func TestK8AFailingAuditLogReleasesNothing(t *testing.T) {
 	r, s := tamperedRig(t)
-	s.auditErr = tokenvault.ErrUnavailable
+	s.auditFails.Store(true)
 	if access, err := r.resolve(t, "read"); access != nil || !errors.Is(err, tokenvault.ErrUnavailable) {
 		t.Errorf("Resolve = %v, %v; want ErrUnavailable", access, err)
 	}
 	if err := r.Ping(t.Context()); !errors.Is(err, tokenvault.ErrUnavailable) {
 		t.Errorf("Ping = %v, want ErrUnavailable", err)
 	}
-	s.auditErr = nil
+	s.auditFails.Store(false)
 	if _, err := r.resolve(t, "read"); err != nil {
 		t.Errorf("after the log recovered: %v", err)
 	}

@@ -38,7 +38,7 @@ func TestResolvePausesThenReleases(t *testing.T) {
 	if strings.Contains(released.text, "refresh-canary") {
 		t.Error("an agent was given a refresh token")
 	}
-	events, err := r.Events(t.Context(), admin, tokenvault.Page{})
+	events, err := r.Events(t.Context(), admin, tokenvault.EventQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestA6ATokenNeedsItsOwnPermission(t *testing.T) {
 	if strings.Contains(res.text, "canary") {
 		t.Errorf("answer: %s", res.text)
 	}
-	events, err := r.Events(t.Context(), admin, tokenvault.Page{})
+	events, err := r.Events(t.Context(), admin, tokenvault.EventQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -369,7 +369,7 @@ func (s *site) tokenRequests(t *testing.T) int {
 // events returns the details of the audit entries of a kind.
 func (s *site) events(t *testing.T, kind tokenvault.EventKind) (details []string) {
 	t.Helper()
-	all, err := s.Events(t.Context(), s.admin, tokenvault.Page{Limit: 1000})
+	all, err := s.Events(t.Context(), s.admin, tokenvault.EventQuery{Page: tokenvault.Page{Limit: 1000}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,9 @@ type Store struct {
 	apiKeys     map[string]tokenvault.APIKey // by id
 	jobs        map[string]job               // by id
 	events      []tokenvault.Event           // in the order of writing
+	written     int                          // events, with those that were dropped
+	ends        map[string]tokenvault.Event  // by tenant: the newest event
+	heads       []tokenvault.AuditHead       // in the order of signing
 	nonces      map[rowID]time.Time          // when each may be forgotten
 }
 
@@ -61,6 +64,7 @@ func New(opts *Options) *Store {
 		dataKeys:    make(map[keyID]tokenvault.DataKey),
 		apiKeys:     make(map[string]tokenvault.APIKey),
 		jobs:        make(map[string]job),
+		ends:        make(map[string]tokenvault.Event),
 		nonces:      make(map[rowID]time.Time),
 	}
 	if opts != nil && opts.Clock != nil {

@@ -94,24 +94,46 @@ func inFiles(t *testing.T, path string, text []byte) bool {
 
 func TestAuditEntriesStay(t *testing.T) {
 	s := openNew(t, nil)
-	if err := s.AppendAudit(t.Context(), []tokenvault.Event{{Kind: tokenvault.EventReleased, Tenant: "t1"}}); err != nil {
-		t.Fatal(err)
-	}
-	for _, query := range []string{
-		`UPDATE audit SET detail = 'x'`, `DELETE FROM audit`,
-		`UPDATE audit SET seq = 2 WHERE seq = 1`,
-	} {
-		if _, err := s.writer.Exec(query); err == nil || !strings.Contains(err.Error(), "audit entries are never") {
-			t.Errorf("%s: err = %v", query, err)
+	ctx := t.Context()
+	add := func() {
+		if err := s.AppendAudit(ctx, []tokenvault.Event{{Kind: tokenvault.EventReleased, Tenant: "t1"}}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	events, err := s.ListAudit(t.Context(), "t1", tokenvault.Page{Limit: 10})
+	add()
+	heads, err := s.UnsignedAudit(ctx, "t1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heads[0].MAC = []byte("mac")
+	if err := s.SignAudit(ctx, heads); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(queries ...string) {
+		t.Helper()
+		for _, query := range queries {
+			if _, err := s.writer.Exec(query); err == nil || !strings.Contains(err.Error(), "are never") {
+				t.Errorf("%s: err = %v", query, err)
+			}
+		}
+	}
+	refused(`UPDATE audit SET detail = 'x'`, `DELETE FROM audit`, `UPDATE audit SET seq = 2 WHERE seq = 1`,
+		`UPDATE audit_heads SET hash = 'x'`, `UPDATE audit_heads SET hash = 'x', cut = x'00'`, `DELETE FROM audit_heads`)
+	events, err := s.ListAudit(ctx, "t1", tokenvault.EventQuery{})
 	if err != nil || len(events) != 1 || events[0].ID != "ev_0000000000000001" {
 		t.Errorf("events = %+v, %v", events, err)
 	}
-	if _, err := s.ListAudit(t.Context(), "t1", tokenvault.Page{After: "1; --"}); !errors.Is(err, tokenvault.ErrInvalid) {
+	if _, err := s.ListAudit(ctx, "t1", tokenvault.EventQuery{Page: tokenvault.Page{After: "1; --"}}); !errors.Is(err, tokenvault.ErrInvalid) {
 		t.Errorf("a foreign id as page.After: err = %v, want ErrInvalid", err)
 	}
+
+	// A cut lets go what it names and nothing else.
+	add()
+	heads[0].Cut = []byte("cut")
+	if n, err := s.PruneAudit(ctx, tokenvault.AuditPruning{Head: heads[0], Event: tokenvault.Event{Kind: tokenvault.EventAuditPruned, Tenant: "t1"}}); err != nil || n != 1 {
+		t.Errorf("PruneAudit = %d, %v", n, err)
+	}
+	refused(`DELETE FROM audit WHERE position = 2`, `UPDATE audit_heads SET cut = NULL`, `UPDATE audit_heads SET cut = x'01'`, `DELETE FROM audit_heads`)
 }
 
 func TestUnavailable(t *testing.T) {
@@ -170,7 +192,7 @@ func TestACanceledCallChangesNothingAndHurtsNoOther(t *testing.T) {
 	if _, err := s.FindUsable(ctx, tokenvault.FindQuery{Owner: alice}); !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v, want context.Canceled", err)
 	}
-	events, err := s.ListAudit(t.Context(), "t1", tokenvault.Page{Limit: 10})
+	events, err := s.ListAudit(t.Context(), "t1", tokenvault.EventQuery{Page: tokenvault.Page{Limit: 10}})
 	if err := errors.Join(err, s.Ping(t.Context())); err != nil || len(events) != 0 {
 		t.Errorf("events = %v, %v", events, err)
 	}

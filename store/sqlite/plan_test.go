@@ -22,7 +22,10 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		"widen permission": sqlWidenPermission, "delete permissions": sqlDeletePermissions,
 		"replace app": sqlReplaceApp, "GetApp": sqlGetApp, "FindApp": sqlFindApp, "ListApps": sqlListApps, "DeleteApp": sqlDeleteApp,
 		"GetDataKey": sqlGetDataKey, "ListAPIKeys": sqlListAPIKeys, "find api key": sqlFindAPIKey, "end api key": sqlEndAPIKey, "touch api key": sqlTouchAPIKey,
-		"ListAudit": sqlListAudit, "ClaimJobs": sqlClaimJobs, "job done": sqlJobDone, "job dead": sqlJobDead, "job retry": sqlJobRetry,
+		"ListAudit": sqlListAudit, "ListAudit newest": sqlListAuditNewest, "audit end": sqlAuditEnd,
+		"UnsignedAudit": sqlUnsignedAudit, "SignAudit": sqlSignAudit, "get head": sqlGetHead, "ListAuditHeads": sqlListAuditHeads,
+		"PrunableAudit": sqlPrunableAudit, "cut audit": sqlCutAudit, "PruneAudit": sqlPruneAudit, "prune unchained": sqlPruneUnchained,
+		"ClaimJobs": sqlClaimJobs, "job done": sqlJobDone, "job dead": sqlJobDead, "job retry": sqlJobRetry,
 	} {
 		for _, step := range plan(t, s, query) {
 			scans := strings.HasPrefix(step, "SCAN") && step != "SCAN CONSTANT ROW" && step != "SCAN clock"

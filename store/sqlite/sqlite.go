@@ -58,6 +58,7 @@ type Store struct {
 
 	findUsable  *sql.Stmt // of reader
 	getAPIKey   *sql.Stmt // of reader
+	auditEnd    *sql.Stmt // of writer
 	insertEvent *sql.Stmt // of writer
 
 	closed atomic.Bool
@@ -128,6 +129,7 @@ func (s *Store) prepareStatements(ctx context.Context) error {
 	}{
 		{&s.findUsable, s.reader, sqlFindUsable},
 		{&s.getAPIKey, s.reader, sqlGetAPIKey},
+		{&s.auditEnd, s.writer, sqlAuditEnd},
 		{&s.insertEvent, s.writer, sqlInsertEvent},
 	} {
 		var err error

@@ -27,6 +27,7 @@ type tx struct {
 	*sql.Tx
 	store *Store
 	now   int64 // the store's clock, read once the lock was held
+	audit auditEnd
 }
 
 // write runs fn in one transaction, which is committed if fn succeeds. Errors

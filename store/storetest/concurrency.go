@@ -283,7 +283,7 @@ func logReaders(t *testing.T, f *fixture) {
 	done := make(chan struct{})
 	var read []string
 	reader.Go(func() {
-		page := tokenvault.Page{Limit: 7}
+		page := tokenvault.EventQuery{Page: tokenvault.Page{Limit: 7}}
 		for last := false; ; {
 			events, err := f.ListAudit(t.Context(), acme, page)
 			if err != nil {

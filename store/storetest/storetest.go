@@ -55,6 +55,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"keys", keyCases()},
 		{"API keys", apiKeyCases()},
 		{"audit", auditCases()},
+		{"chain", chainCases()},
 		{"jobs", jobCases()},
 		{"isolation", isolationCases()},
 		{"concurrency", concurrencyCases()},
