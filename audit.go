@@ -32,6 +32,8 @@ const (
 	EventDataKeyCreated    EventKind = "data_key.created"
 	EventAuditPruned       EventKind = "audit.pruned"
 	EventAuditResumed      EventKind = "audit.resumed" // the log could not be written, and can again
+	EventDataKeyRewrapped  EventKind = "data_key.rewrapped"
+	EventDataKeyDeleted    EventKind = "data_key.deleted"
 )
 
 // An Event is one audit entry. It names who did what to which object and never

@@ -36,6 +36,7 @@ func rooms() map[string]room {
 		// Ground leaves import nothing of ours.
 		"internal/envelope": {},
 		"internal/record":   {},
+		"internal/filelock": {theirs: []string{"golang.org/x/..."}},
 		"internal/netguard": {theirs: []string{"golang.org/x/..."}},
 		"internal/testop":   {theirs: []string{"github.com/google/go-cmp/..."}}, // for tests only
 

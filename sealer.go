@@ -20,6 +20,9 @@ type SealedRecord struct {
 // Implementations must be safe for concurrent use, must never return equal
 // results for two calls, and must refuse to open a value under other additional
 // data.
+//
+// An error that does not wrap [ErrUnsealable] says that the root key cannot be
+// used for now. Data keys that are open still serve.
 type Sealer interface {
 	Seal(ctx context.Context, plaintext, aad []byte) (Sealed, error)
 	// Open returns an error wrapping [ErrUnsealable] if sealed was altered, was

@@ -18,6 +18,8 @@ import (
 //   - The store's clock decides. Callers pass durations; a store sets every time.
 //   - Events given to a command are written in its transaction.
 //   - Nothing is held open between calls.
+//   - A sealed record whose data key is not there (any more) is refused with
+//     [ErrConflict]: seal it again under the newest one.
 //   - A store that cannot be reached, is full or is read-only returns an error
 //     wrapping [ErrUnavailable], and nothing was changed.
 type Store interface {
@@ -28,6 +30,7 @@ type Store interface {
 	PermissionStore
 	AppStore
 	DataKeyStore
+	SealedStore
 	APIKeyStore
 	AuditStore
 	AuditHeadStore
@@ -111,7 +114,8 @@ type RefreshStore interface {
 	// be written, in one durable statement.
 	BeginRefresh(ctx context.Context, cmd RefreshClaim) (RefreshTurn, error)
 	// CommitRefresh stores the new credential as the next version and ends the
-	// turn. It returns [ErrFenced], and stores nothing, if the turn is over.
+	// turn. It returns [ErrFenced], and stores nothing, if the turn is over. The turn
+	// goes on after [ErrConflict].
 	CommitRefresh(ctx context.Context, cmd RefreshCommit) (SealedConnection, error)
 	// FailRefresh ends the turn without a new credential. [ErrFenced] as above.
 	FailRefresh(ctx context.Context, cmd RefreshFailure) error
@@ -276,27 +280,6 @@ type AppStore interface {
 type SealedApp struct {
 	App
 	Record SealedRecord // zero for a public client
-}
-
-// A DataKey seals the records of one key space. It is itself sealed by the root
-// key.
-type DataKey struct {
-	Tenant    string
-	Space     string
-	Version   uint32 // from 1
-	Wrapped   Sealed
-	CreatedAt time.Time
-}
-
-// DataKeyStore keeps wrapped data keys.
-type DataKeyStore interface {
-	// GetDataKey returns one version; 0 means the newest.
-	GetDataKey(ctx context.Context, tenant, space string, version uint32) (DataKey, error)
-	// CreateDataKey stores the key, or returns the one that is there already.
-	CreateDataKey(ctx context.Context, key DataKey, event Event) (DataKey, error)
-	// AnyDataKey returns some data key of any tenant, or [ErrNotFound] in a fresh
-	// store. It tells at start-up whether the root key fits the data.
-	AnyDataKey(ctx context.Context) (DataKey, error)
 }
 
 // APIKeyStore keeps API keys, of which only a keyed hash is stored. Keys are found

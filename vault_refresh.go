@@ -154,6 +154,10 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forc
 	if err != nil {
 		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "no_app"))
 	}
+	// What the provider issues must be sealed: without a key it is not asked.
+	if _, err := v.keys.newest(ctx, c.Owner.Tenant, keySpace(c.Owner)); err != nil {
+		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "no_key"))
+	}
 	providerCtx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	providerCtx, end := v.watch.begin(providerCtx, Operation{Kind: OpProviderRefresh, ProviderID: p.ID})
@@ -206,24 +210,38 @@ func (v *Vault) commitTurn(ctx context.Context, turn RefreshTurn, old Credential
 		cred.PreviousRefreshToken = old.RefreshToken
 	}
 	c := turn.Connection
-	record, err := v.keys.seal(ctx, connectionPlace(c.Connection, c.Version+1), cred.marshal())
-	if err != nil {
-		return Connection{}, Credential{}, err
-	}
 	scopes := o.Scopes
 	if len(scopes) == 0 {
 		scopes = c.Scopes
 	}
 	cmd := RefreshCommit{
-		Owner: c.Owner, ConnectionID: c.ID, Fence: turn.Fence, Record: record,
+		Owner: c.Owner, ConnectionID: c.ID, Fence: turn.Fence,
 		ExpiresIn: o.ExpiresIn, Scopes: scopes, Event: v.refreshEvent(EventRefreshed, c.Connection, ""),
 	}
-	stored, err := v.commitWithRetry(ctx, spooled{commit: cmd, version: c.Version + 1, at: time.Now()})
+	stored, err := v.sealAndCommit(ctx, connectionPlace(c.Connection, c.Version+1), cred, cmd)
 	if err != nil {
 		return Connection{}, Credential{}, fmt.Errorf("refresh: %w", err)
 	}
 	cred.ExpiresAt = stored.ExpiresAt
 	return stored.Connection, cred, nil
+}
+
+// sealAndCommit seals a credential for its place and stores it. A data key that was
+// rotated away meanwhile is replaced by the newest.
+func (v *Vault) sealAndCommit(ctx context.Context, at place, cred Credential, cmd RefreshCommit) (SealedConnection, error) {
+	issued := time.Now()
+	for {
+		record, err := v.keys.seal(ctx, at, cred.marshal())
+		if err != nil {
+			return SealedConnection{}, err
+		}
+		cmd.Record = record
+		stored, err := v.commitWithRetry(ctx, spooled{commit: cmd, version: at.version, at: issued})
+		if !errors.Is(err, ErrConflict) || ctx.Err() != nil {
+			return stored, err
+		}
+		v.keys.forget(at.owner.Tenant, at.space())
+	}
 }
 
 // endTurn marks the connection as needing its owner.

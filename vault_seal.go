@@ -9,13 +9,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault/internal/envelope"
 )
 
-const dataKeyTTL = 10 * time.Minute
+const (
+	dataKeyTTL = 10 * time.Minute
+	newestTTL  = 5 * time.Second // what is taken for the newest key of a space
+	// spareTTL is how much longer a key seals if no other can be had: what a
+	// provider has just issued must be kept.
+	spareTTL = time.Minute
+)
 
 // tenantSpace is the key space of what belongs to a tenant as a whole.
 const tenantSpace = "tenant"
@@ -41,6 +48,15 @@ type place struct {
 	version int64
 }
 
+// space returns whose data key seals what belongs there. What is to be done at a
+// provider is the tenant's, so that it can be done after its owner was deleted.
+func (p place) space() string {
+	if p.table == string(SealedJobs) {
+		return tenantSpace
+	}
+	return keySpace(p.owner)
+}
+
 func connectionPlace(c Connection, version int64) place {
 	return place{table: "connection", owner: c.Owner, row: c.ID, field: "credential", version: version}
 }
@@ -53,12 +69,18 @@ func (p place) aad(keyVersion uint32) []byte {
 
 type keyRef struct {
 	tenant, space string
-	version       uint32 // 0: the newest
+	version       uint32
 }
 
 type cachedKey struct {
 	aead    cipher.AEAD
 	raw     []byte // for the tenant's key, which also keys MACs
+	version uint32
+	until   time.Time
+}
+
+// A newestKey is the version that was the newest of its space when it was looked up.
+type newestKey struct {
 	version uint32
 	until   time.Time
 }
@@ -70,12 +92,13 @@ type dataKeys struct {
 	sealer Sealer
 	watch  observing
 
-	mu    sync.RWMutex // protects cache; held for map look-ups only
-	cache map[keyRef]cachedKey
+	mu     sync.RWMutex // protects all below; held for map look-ups only
+	cache  map[keyRef]cachedKey
+	latest map[keyRef]newestKey // by key reference without a version
 }
 
 func newDataKeys(store DataKeyStore, sealer Sealer, watch observing) *dataKeys {
-	return &dataKeys{store: store, sealer: sealer, watch: watch, cache: make(map[keyRef]cachedKey)}
+	return &dataKeys{store: store, sealer: sealer, watch: watch, cache: make(map[keyRef]cachedKey), latest: make(map[keyRef]newestKey)}
 }
 
 // check opens some data key, so that a root key that does not fit the data is
@@ -94,21 +117,24 @@ func (k *dataKeys) check(ctx context.Context) error {
 	return nil
 }
 
-// seal seals plaintext for its place under the newest data key of its owner.
+// seal seals plaintext for its place under the newest data key of its space.
 func (k *dataKeys) seal(ctx context.Context, at place, plaintext []byte) (SealedRecord, error) {
-	space := keySpace(at.owner)
-	key, err := k.newest(ctx, at.owner.Tenant, space)
+	key, err := k.newest(ctx, at.owner.Tenant, at.space())
 	if err != nil {
 		return SealedRecord{}, err
 	}
+	return key.seal(at, plaintext), nil
+}
+
+func (key cachedKey) seal(at place, plaintext []byte) SealedRecord {
 	blob := envelope.Seal(key.aead, key.version, plaintext, at.aad(key.version))
-	return SealedRecord{KeySpace: space, KeyVersion: key.version, Blob: blob}, nil
+	return SealedRecord{KeySpace: at.space(), KeyVersion: key.version, Blob: blob}
 }
 
 // open opens rec, which was found at its place. wrapped is its data key if the
 // store sent it along, else nil. The error wraps [ErrUnsealable] or is the store's.
 func (k *dataKeys) open(ctx context.Context, at place, rec SealedRecord, wrapped Sealed) ([]byte, error) {
-	if rec.KeySpace != keySpace(at.owner) {
+	if rec.KeySpace != at.space() {
 		return nil, fmt.Errorf("%s record of another key space: %w", at.table, ErrUnsealable)
 	}
 	key, err := k.get(ctx, keyRef{at.owner.Tenant, rec.KeySpace, rec.KeyVersion}, wrapped)
@@ -133,35 +159,101 @@ func (k *dataKeys) get(ctx context.Context, ref keyRef, wrapped Sealed) (cachedK
 			return cachedKey{}, fmt.Errorf("data key: %w", err)
 		}
 	}
-	return k.unwrapAndKeep(ctx, stored, ref)
+	return k.unwrapAndKeep(ctx, stored)
 }
 
+// newest returns the key that seals what is new in a space, as it was at most
+// five seconds ago. If store or sealer cannot be asked, it is the one of before.
 func (k *dataKeys) newest(ctx context.Context, tenant, space string) (cachedKey, error) {
-	ref := keyRef{tenant, space, 0}
-	if key, ok := k.cached(ref); ok {
-		return key, nil
+	ref := keyRef{tenant: tenant, space: space}
+	if version, ok := k.knownNewest(ref, false); ok {
+		if key, ok := k.cached(keyRef{tenant, space, version}); ok {
+			return key, nil
+		}
 	}
-	stored, err := k.store.GetDataKey(ctx, tenant, space, 0)
-	if errors.Is(err, ErrNotFound) {
-		stored, err = k.create(ctx, tenant, space)
+	key, err := k.askNewest(ctx, ref)
+	if err != nil && !errors.Is(err, ErrUnsealable) {
+		if spare, ok := k.spare(ref); ok {
+			return spare, nil
+		}
+	}
+	return key, err
+}
+
+func (k *dataKeys) askNewest(ctx context.Context, ref keyRef) (cachedKey, error) {
+	stored, err := k.store.GetDataKey(ctx, ref.tenant, ref.space, 0)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		stored, err = k.create(ctx, DataKey{Tenant: ref.tenant, Space: ref.space, Version: 1})
+	case err == nil && len(stored.Wrapped) == 0: // destroyed with its owner, who is here again
+		stored, err = k.create(ctx, DataKey{Tenant: ref.tenant, Space: ref.space, Version: stored.Version + 1})
 	}
 	if err != nil {
 		return cachedKey{}, fmt.Errorf("data key: %w", err)
 	}
-	return k.unwrapAndKeep(ctx, stored, ref)
+	key, ok := k.cached(keyRef{ref.tenant, ref.space, stored.Version})
+	if !ok {
+		if key, err = k.unwrapAndKeep(ctx, stored); err != nil {
+			return cachedKey{}, err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.latest[ref] = newestKey{stored.Version, time.Now().Add(newestTTL)}
+	return key, nil
 }
 
-func (k *dataKeys) create(ctx context.Context, tenant, space string) (DataKey, error) {
+func (k *dataKeys) knownNewest(ref keyRef, old bool) (uint32, bool) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	n, ok := k.latest[ref]
+	return n.version, ok && (old || time.Now().Before(n.until))
+}
+
+// spare returns the newest key that was known, for as long as one is kept.
+func (k *dataKeys) spare(ref keyRef) (cachedKey, bool) {
+	version, ok := k.knownNewest(ref, true)
+	if !ok {
+		return cachedKey{}, false
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	key, ok := k.cache[keyRef{ref.tenant, ref.space, version}]
+	return key, ok && time.Now().Before(key.until.Add(spareTTL))
+}
+
+// forget makes the next seal look up which key is the newest.
+func (k *dataKeys) forget(tenant, space string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.latest, keyRef{tenant: tenant, space: space})
+}
+
+// create stores a random key, or returns the one that is there already.
+func (k *dataKeys) create(ctx context.Context, key DataKey) (DataKey, error) {
 	raw := make([]byte, envelope.KeySize)
 	_, _ = rand.Read(raw) // never fails: see package crypto/rand
-	key := DataKey{Tenant: tenant, Space: space, Version: 1}
-	wrapped, err := k.sealer.Seal(ctx, raw, dataKeyAAD(key))
+	wrapped, err := k.wrap(ctx, key, raw)
 	if err != nil {
 		return DataKey{}, err
 	}
 	key.Wrapped = wrapped
-	event := Event{Kind: EventDataKeyCreated, Tenant: tenant, ActorKind: ActorSystem}
+	event := Event{Kind: EventDataKeyCreated, Tenant: key.Tenant, ActorKind: ActorSystem}
 	return k.store.CreateDataKey(ctx, key, event)
+}
+
+func (k *dataKeys) wrap(ctx context.Context, key DataKey, raw []byte) (Sealed, error) {
+	wrapped, err := k.sealer.Seal(ctx, raw, dataKeyAAD(key))
+	return wrapped, sealerError(err)
+}
+
+// sealerError tells a root key that cannot be used for now from one that does not
+// fit.
+func sealerError(err error) error {
+	if err == nil || errors.Is(err, ErrUnsealable) || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("the root key cannot be used: %w: %w", ErrUnavailable, err)
 }
 
 func dataKeyAAD(key DataKey) []byte {
@@ -169,11 +261,14 @@ func dataKeyAAD(key DataKey) []byte {
 }
 
 func (k *dataKeys) unwrap(ctx context.Context, key DataKey) (cachedKey, error) {
+	if len(key.Wrapped) == 0 {
+		return cachedKey{}, fmt.Errorf("the data key was destroyed: %w", ErrUnsealable)
+	}
 	nested, end := k.watch.begin(ctx, Operation{Kind: OpKeyUnwrap})
 	raw, err := k.sealer.Open(nested, key.Wrapped, dataKeyAAD(key))
 	end(OutcomeOf(err))
 	if err != nil {
-		return cachedKey{}, err
+		return cachedKey{}, sealerError(err)
 	}
 	aead, err := envelope.NewAEAD(raw)
 	if err != nil {
@@ -186,14 +281,17 @@ func (k *dataKeys) unwrap(ctx context.Context, key DataKey) (cachedKey, error) {
 	return opened, nil
 }
 
-func (k *dataKeys) unwrapAndKeep(ctx context.Context, stored DataKey, ref keyRef) (cachedKey, error) {
+// unwrapAndKeep opens a key, keeps it, and forgets those whose time is over.
+func (k *dataKeys) unwrapAndKeep(ctx context.Context, stored DataKey) (cachedKey, error) {
 	key, err := k.unwrap(ctx, stored)
 	if err != nil {
 		return cachedKey{}, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.cache[ref] = key
+	now := time.Now()
+	maps.DeleteFunc(k.cache, func(_ keyRef, old cachedKey) bool { return now.After(old.until.Add(spareTTL)) })
+	k.cache[keyRef{stored.Tenant, stored.Space, stored.Version}] = key
 	return key, nil
 }
 

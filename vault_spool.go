@@ -21,7 +21,7 @@ func (v *Vault) commitWithRetry(ctx context.Context, s spooled) (SealedConnectio
 	closing, kept := v.work.closing, false
 	for pause := commitRetry; ; pause = min(2*pause, time.Second) {
 		stored, err := v.commitOnce(ctx, s)
-		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) {
+		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrConflict) {
 			v.unspool(ctx, s.commit.ConnectionID, kept)
 			return stored, err
 		}
@@ -96,8 +96,11 @@ func (v *Vault) fromSpool(ctx context.Context, turn RefreshTurn) (stored SealedC
 	commit := s.late(time.Now())
 	commit.Fence = turn.Fence
 	stored, err = v.store.CommitRefresh(ctx, commit)
-	if err == nil {
+	if err == nil || errors.Is(err, ErrConflict) {
 		v.unspool(ctx, turn.Connection.ID, true)
+	}
+	if errors.Is(err, ErrConflict) { // its data key is gone, and nobody can read it
+		return SealedConnection{}, false, nil
 	}
 	return stored, err == nil, err
 }
@@ -139,7 +142,7 @@ func (v *Vault) replay(ctx context.Context, name string) error {
 		return nil
 	}
 	_, err = v.store.CommitRefresh(ctx, s.late(time.Now()))
-	if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, ErrFenced) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrConflict) {
 		return err
 	}
 	now, getErr := v.store.GetConnection(ctx, s.commit.Owner, s.commit.ConnectionID)

@@ -60,7 +60,7 @@ func seedStore(ctx context.Context, dir string) (*seeded, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealer, _, err := keyring.Load(filepath.Join(dir, "root-key.json"), tokenvault.Secret{}, false)
+	sealer, _, err := keyring.Load(filepath.Join(dir, "root-key.json"), tokenvault.Secret{}, tokenvault.Secret{}, false)
 	if err != nil {
 		return nil, err
 	}

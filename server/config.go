@@ -56,6 +56,9 @@ type Config struct {
 	// RootKey takes the place of the key file. It is read from the environment
 	// only: TOKENVAULT_ROOT_KEY.
 	RootKey tokenvault.Secret `kong:"-"`
+	// OldRootKey is what RootKey was before; it only opens. It is read from the
+	// environment only: TOKENVAULT_ROOT_KEY_OLD.
+	OldRootKey tokenvault.Secret `kong:"-"`
 }
 
 // DatabasePath is where the SQLite database is.

@@ -18,6 +18,8 @@ import (
 // An Opened vault is a vault over the configured store. Close it after use.
 type Opened struct {
 	Vault *tokenvault.Vault
+	// Keyring holds the root keys.
+	Keyring *keyring.Keyring
 	// CreatedDir and CreatedKey name what did not exist before; empty if it did.
 	CreatedDir string
 	CreatedKey string
@@ -64,7 +66,8 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 	if err != nil && !errors.Is(err, tokenvault.ErrNotFound) {
 		return err
 	}
-	sealer, created, err := keyring.Load(cfg.KeyPath(), cfg.RootKey, err == nil)
+	var created bool
+	o.Keyring, created, err = keyring.Load(cfg.KeyPath(), cfg.RootKey, cfg.OldRootKey, err == nil)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 	if err != nil {
 		return err
 	}
-	o.Vault, err = tokenvault.New(o.store, sealer, cat, &tokenvault.Options{
+	o.Vault, err = tokenvault.New(o.store, o.Keyring, cat, &tokenvault.Options{
 		Spool:  kept,
 		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount, Origins: cfg.Origins, VerifyURL: cfg.VerifyURL,
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{

@@ -79,7 +79,7 @@ func checkKey(cfg Config) error {
 	path := cfg.KeyPath()
 	_, err := os.Lstat(path)
 	if err == nil || !cfg.RootKey.IsZero() {
-		_, _, err = keyring.Load(path, cfg.RootKey, true)
+		_, _, err = keyring.Load(path, cfg.RootKey, cfg.OldRootKey, true)
 		return err
 	}
 	if dir := filepath.Dir(path); cfg.KeyFile != "" && dir != cfg.DataDir {

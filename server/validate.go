@@ -29,10 +29,19 @@ func (c Config) validateStorage() error {
 		return errors.New("data-dir: must name a directory")
 	}
 	if c.RootKey.IsZero() {
+		if !c.OldRootKey.IsZero() {
+			return errors.New("TOKENVAULT_ROOT_KEY_OLD: is set without TOKENVAULT_ROOT_KEY: set the new key too, or unset the old one")
+		}
 		return nil
 	}
 	if _, err := keyring.FromKey(c.RootKey); err != nil {
 		return fmt.Errorf("TOKENVAULT_ROOT_KEY: %w", err)
+	}
+	if c.OldRootKey.IsZero() {
+		return nil
+	}
+	if _, err := keyring.FromKey(c.OldRootKey); err != nil {
+		return fmt.Errorf("TOKENVAULT_ROOT_KEY_OLD: %w", err)
 	}
 	return nil
 }

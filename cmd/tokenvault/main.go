@@ -31,6 +31,7 @@ type cli struct {
 	Check    checkCmd    `cmd:"" help:"Show the settings in force and whether the server could start with them."`
 	App      appCmd      `cmd:"" help:"Register the OAuth apps with which users connect."`
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list, rotate and revoke the keys of agents and back ends."`
+	Key      keyCmd      `cmd:"" help:"List, check and rotate the keys with which everything is sealed."`
 	Provider providerCmd `cmd:"" help:"List, show and check providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -74,6 +75,7 @@ func run(ctx context.Context, args []string, std streams) (status int) {
 	}
 	c.Config.Version = version
 	c.RootKey = tokenvault.NewSecret(os.Getenv("TOKENVAULT_ROOT_KEY"))
+	c.OldRootKey = tokenvault.NewSecret(os.Getenv("TOKENVAULT_ROOT_KEY_OLD"))
 	if err := parsed.Run(c.Config); err != nil {
 		return fail(std.err, err)
 	}

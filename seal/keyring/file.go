@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/internal/envelope"
@@ -42,18 +43,24 @@ type fileKey struct {
 // Load returns the keyring that a server starts with. A key from the environment
 // and a key file exclude each other. A missing file is created if the store is
 // empty; over existing data a new key is never made, since it could open none of
-// it.
-func Load(path string, rootKey tokenvault.Secret, storeHasData bool) (kr *Keyring, created bool, err error) {
+// it. oldKey, if there is one, is what the environment held before rootKey.
+func Load(path string, rootKey, oldKey tokenvault.Secret, storeHasData bool) (kr *Keyring, created bool, err error) {
 	_, err = os.Lstat(path)
 	exists := err == nil
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, false, fmt.Errorf("key file: %w", err)
 	}
 	switch {
+	case rootKey.IsZero() && !oldKey.IsZero():
+		return nil, false, errors.New("TOKENVAULT_ROOT_KEY_OLD is set without TOKENVAULT_ROOT_KEY: set the new key too, or unset the old one")
 	case !rootKey.IsZero() && exists:
 		return nil, false, fmt.Errorf("both TOKENVAULT_ROOT_KEY and the key file %s are there: unset the one, or move the other away", path)
 	case !rootKey.IsZero():
-		kr, err = FromKey(rootKey)
+		var old []tokenvault.Secret
+		if !oldKey.IsZero() {
+			old = append(old, oldKey)
+		}
+		kr, err = FromKey(rootKey, old...)
 		return kr, false, err
 	case exists:
 		kr, err = Open(path)
@@ -71,17 +78,11 @@ func Load(path string, rootKey tokenvault.Secret, storeHasData bool) (kr *Keyrin
 func Create(path string) (*Keyring, error) {
 	key := make([]byte, envelope.KeySize)
 	_, _ = rand.Read(key) // never fails: see package crypto/rand
-	f := file{Keys: []fileKey{{ID: 1, Alg: algorithm, Key: key, State: statePrimary}}}
-	mac, err := f.sum(key)
+	text, err := file{Keys: []fileKey{{ID: 1, Alg: algorithm, Key: key, State: statePrimary}}}.marshal()
 	if err != nil {
 		return nil, err
 	}
-	f.MAC = mac
-	text, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	if err := writeNew(path, append(text, '\n')); err != nil {
+	if err := writeNew(path, text); err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
 	return Open(path)
@@ -97,6 +98,11 @@ func writeNew(path string, text []byte) (err error) {
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
+	return syncDir(path)
+}
+
+// syncDir makes the name of a file durable.
+func syncDir(path string) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -107,75 +113,127 @@ func writeNew(path string, text []byte) (err error) {
 // Open reads a key file. It refuses one that others may read or write, and one
 // that is not whole; no error holds anything of its content.
 func Open(path string) (*Keyring, error) {
-	text, err := read(path)
-	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
-	}
-	kr, err := parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("key file %s: %w: restore it from your backup", path, err)
-	}
-	return kr, nil
-}
-
-func read(path string) (_ []byte, err error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, seen, err := read(path)
 	if err != nil {
 		return nil, err
+	}
+	r, err := f.ring()
+	if err != nil {
+		return nil, damaged(path, err)
+	}
+	return &Keyring{path: path, ring: r, seen: seen, looked: time.Now()}, nil
+}
+
+func damaged(path string, err error) error {
+	return fmt.Errorf("key file %s: %w: restore it from your backup", path, err)
+}
+
+// A stamp tells one content of a file from the next.
+type stamp struct {
+	size, modified int64
+}
+
+func stampOf(path string) (stamp, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}, err
+	}
+	return stamp{info.Size(), info.ModTime().UnixNano()}, nil
+}
+
+// read returns a file whose form was checked.
+func read(path string) (f file, seen stamp, err error) {
+	text, seen, err := readText(path)
+	if err != nil {
+		return file{}, seen, fmt.Errorf("key file: %w", err)
+	}
+	if f, err = parse(text); err != nil {
+		return file{}, seen, damaged(path, err)
+	}
+	return f, seen, nil
+}
+
+func readText(path string) (text []byte, seen stamp, err error) {
+	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, seen, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, seen, err
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is not a regular file", path)
+		return nil, seen, fmt.Errorf("%s is not a regular file", path)
 	case info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s can be read or written by others: run 'chmod 600 %s'", path, path)
+		return nil, seen, fmt.Errorf("%s can be read or written by others: run 'chmod 600 %s'", path, path)
 	}
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	text, err = io.ReadAll(io.LimitReader(f, maxFile))
+	return text, stamp{info.Size(), info.ModTime().UnixNano()}, err
 }
 
-func parse(text []byte) (*Keyring, error) {
+// parse checks the form, and that nothing was altered.
+func parse(text []byte) (file, error) {
 	var f file
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil || dec.More() {
-		return nil, errors.New("is not a key file, or is damaged")
+		return file{}, errors.New("is not a key file, or is damaged")
 	}
-	keys := map[uint32][]byte{}
-	var primary uint32
+	ids, primary := map[uint32]bool{}, fileKey{}
 	for _, k := range f.Keys {
-		_, twice := keys[k.ID]
 		switch {
-		case k.ID == 0 || twice:
-			return nil, errors.New("has a missing or repeated key id")
+		case k.ID == 0 || ids[k.ID]:
+			return file{}, errors.New("has a missing or repeated key id")
 		case k.Alg != algorithm:
-			return nil, errors.New("has a key of an unknown algorithm: a newer version may have written it")
-		case k.State == statePrimary && primary != 0:
-			return nil, errors.New("has two primary keys")
+			return file{}, errors.New("has a key of an unknown algorithm: a newer version may have written it")
+		case k.State == statePrimary && primary.ID != 0:
+			return file{}, errors.New("has two primary keys")
 		case k.State == statePrimary:
-			primary = k.ID
+			primary = k
 		case k.State != stateOld:
-			return nil, errors.New("has a key in an unknown state")
+			return file{}, errors.New("has a key in an unknown state")
 		}
-		keys[k.ID] = k.Key
+		ids[k.ID] = true
 	}
-	if primary == 0 {
-		return nil, errors.New("has no primary key")
+	if primary.ID == 0 {
+		return file{}, errors.New("has no primary key")
 	}
-	kr, err := newKeyring(primary, keys)
+	want, err := f.sum(primary.Key)
 	if err != nil {
-		return nil, err
-	}
-	want, err := f.sum(keys[primary])
-	if err != nil {
-		return nil, err
+		return file{}, err
 	}
 	if !hmac.Equal(want, f.MAC) {
-		return nil, errors.New("was altered or cut short: its checksum does not fit")
+		return file{}, errors.New("was altered or cut short: its checksum does not fit")
 	}
-	return kr, nil
+	return f, nil
+}
+
+func (f file) primary() fileKey {
+	for _, k := range f.Keys {
+		if k.State == statePrimary {
+			return k
+		}
+	}
+	return fileKey{}
+}
+
+func (f file) ring() (*ring, error) {
+	keys := map[uint32][]byte{}
+	for _, k := range f.Keys {
+		keys[k.ID] = k.Key
+	}
+	return newRing(f.primary().ID, keys)
+}
+
+// marshal returns the text of the file, with its MAC.
+func (f file) marshal() ([]byte, error) {
+	var err error
+	if f.MAC, err = f.sum(f.primary().Key); err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(f, "", "  ")
+	return append(text, '\n'), err
 }
 
 // sum returns the MAC over the list of keys.

@@ -1,7 +1,10 @@
 package keyring
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -17,14 +20,41 @@ const minDistinct = 16
 const howToMakeOne = "make one with 'openssl rand -base64 32'"
 
 // FromKey returns a keyring of one key, given as base64, base64url or hex of 32
-// bytes. It refuses anything shorter or longer, passphrases, and keys that are
-// plainly not random; the error never holds the text.
-func FromKey(text tokenvault.Secret) (*Keyring, error) {
-	key, err := decodeKey(strings.TrimSpace(text.Reveal()))
+// bytes, and of those before it, which only open. It refuses anything shorter or
+// longer, passphrases, and keys that are plainly not random; the error never holds
+// the text.
+func FromKey(text tokenvault.Secret, old ...tokenvault.Secret) (*Keyring, error) {
+	keys := map[uint32][]byte{}
+	primary, err := addKey(keys, text)
+	for _, text := range old {
+		if err == nil {
+			_, err = addKey(keys, text)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
-	return newKeyring(1, map[uint32][]byte{1: key})
+	r, err := newRing(primary, keys)
+	if err != nil {
+		return nil, err
+	}
+	return &Keyring{ring: r}, nil
+}
+
+// addKey adds a key under an id that follows from it, since nothing else tells keys
+// of the environment apart. It is greater than those in files.
+func addKey(keys map[uint32][]byte, text tokenvault.Secret) (uint32, error) {
+	key, err := decodeKey(strings.TrimSpace(text.Reveal()))
+	if err != nil {
+		return 0, err
+	}
+	sum, err := hkdf.Key(sha256.New, key, nil, "tokenvault root key id", 4)
+	if err != nil {
+		return 0, err
+	}
+	id := binary.BigEndian.Uint32(sum) | 1<<31
+	keys[id] = key
+	return id, nil
 }
 
 func decodeKey(text string) ([]byte, error) {

@@ -98,22 +98,22 @@ func TestADamagedFileIsRefused(t *testing.T) {
 func TestLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "root-key.json")
 	good := tokenvault.NewSecret("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")
-	if _, _, err := keyring.Load(path, tokenvault.Secret{}, true); err == nil || !strings.Contains(err.Error(), "backup") {
+	if _, _, err := keyring.Load(path, tokenvault.Secret{}, tokenvault.Secret{}, true); err == nil || !strings.Contains(err.Error(), "backup") {
 		t.Errorf("no key over data: %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Fatal("a key was minted over existing data")
 	}
-	if _, created, err := keyring.Load(path, good, true); created || err != nil {
+	if _, created, err := keyring.Load(path, good, tokenvault.Secret{}, true); created || err != nil {
 		t.Errorf("key of the environment: created = %t, %v", created, err)
 	}
-	if _, created, err := keyring.Load(path, tokenvault.Secret{}, false); !created || err != nil {
+	if _, created, err := keyring.Load(path, tokenvault.Secret{}, tokenvault.Secret{}, false); !created || err != nil {
 		t.Errorf("first start: created = %t, %v", created, err)
 	}
-	if _, created, err := keyring.Load(path, tokenvault.Secret{}, true); created || err != nil {
+	if _, created, err := keyring.Load(path, tokenvault.Secret{}, tokenvault.Secret{}, true); created || err != nil {
 		t.Errorf("second start: created = %t, %v", created, err)
 	}
-	if _, _, err := keyring.Load(path, good, true); err == nil {
+	if _, _, err := keyring.Load(path, good, tokenvault.Secret{}, true); err == nil {
 		t.Error("two root keys: want an error")
 	}
 }

@@ -36,6 +36,9 @@ func (s *Store) PutApp(ctx context.Context, app tokenvault.SealedApp, event toke
 	if exists != (app.Version > 1) || exists && old.Version != app.Version-1 || taken && same.ID != app.ID {
 		return tokenvault.App{}, failed("put app", tokenvault.ErrConflict)
 	}
+	if err := s.checkKey(app.Tenant, app.Record); err != nil {
+		return tokenvault.App{}, failed("put app", err)
+	}
 	app = copyApp(app)
 	app.CreatedAt, app.UpdatedAt = now, now
 	if exists {

@@ -23,6 +23,9 @@ func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) err
 	if _, taken := s.attempts[cmd.Attempt.StateHash]; err == nil && taken {
 		err = tokenvault.ErrConflict
 	}
+	if err == nil {
+		err = s.checkKey(cmd.Attempt.Owner.Tenant, cmd.Attempt.Private)
+	}
 	if err != nil {
 		return failed("begin attempt", err)
 	}
@@ -62,6 +65,9 @@ func (s *Store) HandOver(ctx context.Context, cmd tokenvault.AttemptHandOver) er
 	}
 	if _, taken := s.attempts[cmd.NewHash]; taken {
 		return failed("hand over attempt", tokenvault.ErrConflict)
+	}
+	if err := s.checkKey(a.Owner.Tenant, cmd.Private); err != nil {
+		return failed("hand over attempt", err)
 	}
 	delete(s.attempts, cmd.StateHash)
 	a.StateHash, a.Private = cmd.NewHash, copyRecord(cmd.Private)

@@ -151,6 +151,9 @@ func (s *Store) checkSettlement(cmd tokenvault.Settlement) error {
 		if err := s.checkConnection(cmd.Owner, *cmd.Connection); err != nil {
 			return err
 		}
+		if err := s.checkKey(cmd.Owner.Tenant, cmd.Connection.Record); err != nil {
+			return err
+		}
 	}
 	if cmd.Permission == nil {
 		return nil

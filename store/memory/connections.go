@@ -154,6 +154,9 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 		if _, taken := s.jobs[cmd.Job.ID]; taken {
 			return tokenvault.Connection{}, failed("revoke", tokenvault.ErrConflict)
 		}
+		if err := s.checkKey(c.Owner.Tenant, cmd.Job.Record); err != nil {
+			return tokenvault.Connection{}, failed("revoke", err)
+		}
 		s.enqueue(*cmd.Job, now)
 	}
 	c.Status, c.Reason, c.Record = tokenvault.ConnectionRevoked, "", tokenvault.SealedRecord{}

@@ -65,7 +65,9 @@ func (s *Store) AnyDataKey(ctx context.Context) (tokenvault.DataKey, error) {
 	}
 	defer unlock()
 	for _, key := range s.dataKeys {
-		return copyDataKey(key), nil
+		if len(key.Wrapped) > 0 {
+			return copyDataKey(key), nil
+		}
 	}
 	return tokenvault.DataKey{}, failed("any data key", tokenvault.ErrNotFound)
 }

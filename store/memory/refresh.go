@@ -60,6 +60,9 @@ func (s *Store) CommitRefresh(ctx context.Context, cmd tokenvault.RefreshCommit)
 	if err != nil {
 		return tokenvault.SealedConnection{}, failed("commit refresh", err)
 	}
+	if err := s.checkKey(c.Owner.Tenant, cmd.Record); err != nil {
+		return tokenvault.SealedConnection{}, failed("commit refresh", err)
+	}
 	c.Version++
 	c.Record, c.Scopes = copyRecord(cmd.Record), slices.Clone(cmd.Scopes)
 	c.ExpiresAt, c.ObtainedAt, c.UpdatedAt = expiry(now, cmd.ExpiresIn), now, now

@@ -60,6 +60,9 @@ func (s *Store) PutApp(ctx context.Context, app tokenvault.SealedApp, event toke
 		if err != nil {
 			return conflictIfNone(err)
 		}
+		if err := t.checkKey(ctx, app.Tenant, app.Record); err != nil {
+			return err
+		}
 		return t.appendEvents(ctx, event)
 	})
 	if err != nil {

@@ -47,6 +47,9 @@ func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) err
 		if _, err := t.exec(ctx, sqlInsertAttempt, args...); err != nil {
 			return err
 		}
+		if err := t.checkKey(ctx, a.Owner.Tenant, a.Private); err != nil {
+			return err
+		}
 		return t.appendEvents(ctx, cmd.Event)
 	})
 }
@@ -77,17 +80,21 @@ func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to t
 }
 
 const sqlHandOver = `UPDATE attempts SET state_hash = ?, key_space = ?, key_version = ?, sealed = ?, expires_at = min(expires_at, ?)
-	WHERE state_hash = ? AND state = 'returned' AND expires_at > ?`
+	WHERE state_hash = ? AND state = 'returned' AND expires_at > ? RETURNING tenant`
 
 // HandOver implements [tokenvault.AttemptStore].
 func (s *Store) HandOver(ctx context.Context, cmd tokenvault.AttemptHandOver) error {
 	return s.write(ctx, "hand over attempt", func(t *tx) error {
 		args := append([]any{cmd.NewHash}, recordArgs(cmd.Private)...)
-		changed, err := t.exec(ctx, sqlHandOver, append(args, t.after(cmd.TTL), cmd.StateHash, t.now)...)
-		if err == nil && changed == 0 {
+		var tenant string
+		err := t.QueryRowContext(ctx, sqlHandOver, append(args, t.after(cmd.TTL), cmd.StateHash, t.now)...).Scan(&tenant)
+		if errors.Is(err, sql.ErrNoRows) {
 			return tokenvault.ErrStateInvalid
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return t.checkKey(ctx, tenant, cmd.Private)
 	})
 }
 

@@ -157,7 +157,10 @@ func (t *tx) settleConnection(ctx context.Context, c tokenvault.SettledConnectio
 	if err == nil && changed == 0 {
 		return tokenvault.ErrConflict
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return t.checkKey(ctx, c.Owner.Tenant, c.Record)
 }
 
 const (

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/filelock"
 )
 
 const (
@@ -63,7 +64,7 @@ func (s *Store) waitForLock(ctx context.Context, lock *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	for {
-		locked, err := tryLock(lock)
+		locked, err := filelock.Try(lock)
 		if err != nil {
 			return fmt.Errorf("sqlite: cannot lock %s: choose a path on a file system with locks: %w", lock.Name(), err)
 		}

@@ -33,8 +33,10 @@ func (t *tx) insertJob(ctx context.Context, j tokenvault.Job) error {
 	args := append([]any{
 		j.Owner.Tenant, j.ID, j.Owner.OrganizationID, j.Owner.UserID, string(j.Kind), j.ProviderID, j.AppID, j.ConnectionID, t.now,
 	}, recordArgs(j.Record)...)
-	_, err := t.exec(ctx, sqlInsertJob, args...)
-	return err
+	if _, err := t.exec(ctx, sqlInsertJob, args...); err != nil {
+		return err
+	}
+	return t.checkKey(ctx, j.Owner.Tenant, j.Record)
 }
 
 const sqlClaimJobs = `UPDATE jobs SET state = 'leased', attempts = attempts + 1, due_at = ?

@@ -57,5 +57,5 @@ func (s *Store) CreateDataKey(ctx context.Context, key tokenvault.DataKey, event
 
 // AnyDataKey implements [tokenvault.DataKeyStore].
 func (s *Store) AnyDataKey(ctx context.Context) (tokenvault.DataKey, error) {
-	return get(ctx, s, "any data key", scanDataKey, `SELECT `+dataKeyColumns+` FROM data_keys LIMIT 1`)
+	return get(ctx, s, "any data key", scanDataKey, `SELECT `+dataKeyColumns+` FROM data_keys WHERE length(wrapped) > 0 LIMIT 1`)
 }

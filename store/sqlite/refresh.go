@@ -100,6 +100,9 @@ func (s *Store) CommitRefresh(ctx context.Context, cmd tokenvault.RefreshCommit)
 		if errors.Is(err, sql.ErrNoRows) {
 			return t.fenced(ctx, owner, cmd.ConnectionID)
 		}
+		if err == nil {
+			err = t.checkKey(ctx, owner.Tenant, cmd.Record)
+		}
 		if err != nil {
 			return err
 		}

@@ -67,8 +67,9 @@ func findOwnAndShared(t *testing.T, f *fixture) {
 	other := f.fresh(member("alice"), "acc")
 	other.ProviderID = "other"
 	f.keep(t, other)
-	equal(t, "FindUsable", f.find(t, member("alice")), []tokenvault.Candidate{{SealedConnection: own}, {SealedConnection: shared}})
-	equal(t, "FindUsable by the organization", f.find(t, eng()), []tokenvault.Candidate{{SealedConnection: shared}})
+	theirs := tokenvault.Candidate{SealedConnection: shared, WrappedKey: sealedBy(acme).Wrapped}
+	equal(t, "FindUsable", f.find(t, member("alice")), []tokenvault.Candidate{{SealedConnection: own, WrappedKey: theirs.WrappedKey}, theirs})
+	equal(t, "FindUsable by the organization", f.find(t, eng()), []tokenvault.Candidate{theirs})
 }
 
 func findNothing(t *testing.T, f *fixture) {

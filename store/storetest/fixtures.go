@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -45,8 +46,9 @@ func (c *clock) read() time.Time {
 // A fixture is an empty store, its clock, and shorthands that fail the test.
 type fixture struct {
 	tokenvault.Store
-	clock *clock
-	count atomic.Int64
+	clock    *clock
+	count    atomic.Int64
+	keysMade sync.Once // by sealed
 
 	connections, requests []row // that the shorthands made, for dump
 }
@@ -73,10 +75,20 @@ func (f *fixture) advance(d time.Duration) {
 // id returns an id that is greater than those before.
 func (f *fixture) id(prefix string) string { return fmt.Sprintf("%s_%06d", prefix, f.count.Add(1)) }
 
-// sealed returns a record that is like no other. Stores cannot tell that it is
-// not sealed.
+// sealed returns a record that is like no other, under a data key that is there.
+// Stores cannot tell that it is not sealed.
 func (f *fixture) sealed() tokenvault.SealedRecord {
+	f.keysMade.Do(func() {
+		for _, tenant := range []string{acme, "globex"} {
+			_, _ = f.CreateDataKey(context.Background(), sealedBy(tenant), tokenvault.Event{}) // a store that fails is told by what follows
+		}
+	})
 	return tokenvault.SealedRecord{KeySpace: "org:eng", KeyVersion: 1, Blob: tokenvault.Sealed(f.id("sealed\x00\xff"))}
+}
+
+// sealedBy returns the data key that sealed says it used.
+func sealedBy(tenant string) tokenvault.DataKey {
+	return tokenvault.DataKey{Tenant: tenant, Space: "org:eng", Version: 1, Wrapped: tokenvault.Sealed("wrapped")}
 }
 
 // event returns an event of owner's that is like no other.

@@ -54,6 +54,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"apps", appCases()},
 		{"keys", keyCases()},
 		{"API keys", apiKeyCases()},
+		{"data keys", dataKeyCases()},
 		{"audit", auditCases()},
 		{"chain", chainCases()},
 		{"jobs", jobCases()},
