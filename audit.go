@@ -17,6 +17,8 @@ const (
 	EventConnected         EventKind = "connection.connected"
 	EventReauth            EventKind = "connection.needs_reauth"
 	EventRevoked           EventKind = "connection.revoked"
+	EventShared            EventKind = "connection.shared"
+	EventUnshared          EventKind = "connection.unshared"
 	EventProviderRevoked   EventKind = "connection.revoked_at_provider"
 	EventReleased          EventKind = "credential.released"
 	EventReleaseDenied     EventKind = "credential.denied"

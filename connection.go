@@ -41,8 +41,11 @@ type Connection struct {
 	Status     ConnectionStatus
 	Reason     ReauthReason // set with needs_reauth
 	Scopes     []string     // as granted by the provider
-	// Version counts sealings: it changes with every new credential and with
-	// nothing else.
+	// SharedBy is the id of the user who gave the connection to the organization
+	// that owns it; empty: nobody did.
+	SharedBy string
+	// Version counts sealings: it changes with every new credential, with a new
+	// owner, and with nothing else.
 	Version int64
 	// ExpiresAt is when the access token expires, by the store's clock. Zero
 	// means that the provider did not say.

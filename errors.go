@@ -22,6 +22,10 @@ var (
 	// ErrConflict reports a state that changed under the caller. Reading again
 	// and retrying is safe.
 	ErrConflict = errors.New("conflict")
+	// ErrAccountTaken reports a connection that would change hands where its new
+	// owner has one to the same account. It is an [ErrConflict]; retrying is no use
+	// before that one is revoked.
+	ErrAccountTaken = fmt.Errorf("the new owner has a connection to this account already: %w", ErrConflict)
 	// ErrExpired reports an auth request or attempt whose time is over.
 	ErrExpired = errors.New("expired")
 	// ErrFenced reports a refresh result that came after its lease was taken over.

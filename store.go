@@ -24,6 +24,7 @@ import (
 //     wrapping [ErrUnavailable], and nothing was changed.
 type Store interface {
 	ConnectionStore
+	SharingStore
 	RefreshStore
 	AuthRequestStore
 	AttemptStore
@@ -99,6 +100,28 @@ type Revocation struct {
 	Owner        Owner
 	ConnectionID string
 	Job          *Job // provider-side revocation; nil if there is none
+	Event        Event
+}
+
+// SharingStore lets connections change hands within an organization.
+type SharingStore interface {
+	// Transfer gives a connection of exactly From to another owner, with a record
+	// sealed for that one as its next version; status and times of the credential
+	// stay. Permissions of owners who do not see it there are deleted. A revoked
+	// connection of the new owner's to the same account gives way; any other one is
+	// [ErrAccountTaken]. It returns [ErrConflict], and changes nothing, if the
+	// version moved on, the connection is revoked, or a refresh is under way or
+	// ended without a word: what that brings is sealed for the old owner.
+	Transfer(ctx context.Context, cmd Transfer) (Connection, error)
+}
+
+// A Transfer is the command of SharingStore.Transfer.
+type Transfer struct {
+	From, To     Owner
+	ConnectionID string
+	SharedBy     string       // becomes the connection's
+	Version      int64        // that Record is sealed for
+	Record       SealedRecord // the same credential, sealed for To
 	Event        Event
 }
 

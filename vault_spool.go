@@ -87,7 +87,7 @@ func (v *Vault) fromSpool(ctx context.Context, turn RefreshTurn) (stored SealedC
 		return SealedConnection{}, false, nil
 	}
 	s, err := v.spooledOf(ctx, turn.Connection.ID)
-	if errors.Is(err, ErrNotFound) || err == nil && s.version != turn.Connection.Version+1 {
+	if errors.Is(err, ErrNotFound) || err == nil && (s.version != turn.Connection.Version+1 || s.commit.Owner != turn.Connection.Owner) {
 		return SealedConnection{}, false, nil
 	}
 	if err != nil {

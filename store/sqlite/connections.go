@@ -9,7 +9,7 @@ import (
 const (
 	connectionFields = `connections.tenant, connections.id, connections.organization_id, connections.user_id,
 		provider_id, auth_method, app_id, account_id, account_label, status, reason, connections.scopes,
-		connections.version, expires_at, obtained_at, connections.created_at, updated_at, revoked_at`
+		connections.version, expires_at, obtained_at, connections.created_at, updated_at, revoked_at, shared_by`
 	// connectionColumns is for scanConnection; connectionColumnsBare reads no
 	// sealed data.
 	connectionColumns     = connectionFields + `, key_space, key_version, sealed`
@@ -32,7 +32,7 @@ func (r *connectionRow) dest() []any {
 	return []any{
 		&c.Owner.Tenant, &c.ID, &c.Owner.OrganizationID, &c.Owner.UserID, &c.ProviderID, (*string)(&c.AuthMethod), &c.AppID,
 		&c.Account.ID, &c.Account.Label, (*string)(&c.Status), (*string)(&c.Reason), &r.scopes,
-		&c.Version, &r.expires, &r.obtained, &r.created, &r.updated, &r.revoked,
+		&c.Version, &r.expires, &r.obtained, &r.created, &r.updated, &r.revoked, &c.SharedBy,
 		&c.Record.KeySpace, &r.keyVersion, (*[]byte)(&c.Record.Blob),
 	}
 }

@@ -17,7 +17,7 @@ import (
 // plus signs do nothing in SQLite, but without them the driver copies the
 // declared type of every column at every call.
 const sqlFindUsable = `SELECT clock.now, +c.id, c.user_id = ?4, +c.auth_method, +c.app_id, +c.account_id, +c.account_label,
-		+c.status, +c.reason, +c.scopes, +c.version, +c.expires_at, +c.obtained_at, +c.created_at, +c.updated_at, +c.revoked_at,
+		+c.status, +c.reason, +c.scopes, +c.version, +c.expires_at, +c.obtained_at, +c.created_at, +c.updated_at, +c.revoked_at, +c.shared_by,
 		+c.key_space, +c.key_version, +c.sealed,
 		+p.id, +p.scopes, +p.release, +p.granted_at, +p.expires_at, +k.wrapped
 	FROM (SELECT ` + sqlNow + ` AS now) AS clock
@@ -83,7 +83,7 @@ func (r *foundRow) dest() []any {
 	c := &r.c
 	return []any{
 		&r.now, (*text)(&c.ID), &r.own, (*text)(&c.AuthMethod), (*text)(&c.AppID), (*text)(&c.Account.ID), (*text)(&c.Account.Label),
-		(*text)(&c.Status), (*text)(&c.Reason), &r.scopes, &r.version, &r.expires, &r.obtained, &r.created, &r.updated, &r.revoked,
+		(*text)(&c.Status), (*text)(&c.Reason), &r.scopes, &r.version, &r.expires, &r.obtained, &r.created, &r.updated, &r.revoked, (*text)(&c.SharedBy),
 		(*text)(&c.Record.KeySpace), &r.keyVersion, (*blob)(&c.Record.Blob),
 		(*text)(&r.p.ID), &r.permittedScopes, (*text)(&r.p.Release), &r.permitted, &r.permittedUntil, (*blob)(&c.WrappedKey),
 	}

@@ -45,6 +45,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"connections", connectionCases()},
 		{"find", findCases()},
 		{"revoke", revokeCases()},
+		{"sharing", sharingCases()},
 		{"refresh", refreshCases()},
 		{"requests", requestCases()},
 		{"settle", settleCases()},
