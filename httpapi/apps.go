@@ -17,6 +17,7 @@ type appRow struct {
 	ClientID       string    `json:"clientId"`
 	HasSecret      bool      `json:"hasSecret"`
 	Scopes         []string  `json:"scopes"`
+	LegacyCallback bool      `json:"legacyCallback"`
 	RedirectURL    string    `json:"redirectUrl"`
 	CreatedAt      time.Time `json:"createdAt"`
 	UpdatedAt      time.Time `json:"updatedAt"`
@@ -25,7 +26,7 @@ type appRow struct {
 func appRowOf(v *tokenvault.Vault, app tokenvault.App) appRow {
 	return appRow{
 		ID: app.ID, ProviderID: app.ProviderID, OrganizationID: app.OrganizationID, ClientID: app.ClientID, HasSecret: app.HasSecret,
-		Scopes: append([]string{}, app.Scopes...), RedirectURL: v.CallbackURL(app),
+		Scopes: append([]string{}, app.Scopes...), LegacyCallback: app.LegacyCallback, RedirectURL: v.CallbackURL(app),
 		CreatedAt: app.CreatedAt.UTC(), UpdatedAt: app.UpdatedAt.UTC(),
 	}
 }

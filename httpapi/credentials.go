@@ -20,23 +20,28 @@ type credentialSummary struct {
 	Provider             *providerRow                `json:"provider"`
 	AuthMethod           tokenvault.AuthMethod       `json:"authMethod"`
 	UsageMode            tokenvault.UsageMode        `json:"usageMode"`
-	Shared               bool                        `json:"shared"`
+	UserID               string                      `json:"userId,omitempty" jsonschema:"absent: the organization's"`
+	OrganizationID       string                      `json:"organizationId,omitempty"`
+	Shared               bool                        `json:"shared" jsonschema:"whether it is the organization's"`
+	SharedBy             string                      `json:"sharedBy,omitempty" jsonschema:"id of the user who gave it to the organization"`
 	Status               tokenvault.ConnectionStatus `json:"status"`
 	Reason               tokenvault.ReauthReason     `json:"reason,omitempty"`
 	Scope                string                      `json:"scope"`
 	ExternalAccountID    string                      `json:"externalAccountId"`
 	ExternalAccountLabel string                      `json:"externalAccountLabel"`
 	AccessTokenExpiresAt *time.Time                  `json:"accessTokenExpiresAt"`
+	LastValidatedAt      *time.Time                  `json:"lastValidatedAt" jsonschema:"when the provider last issued or renewed it"`
 	CreatedAt            time.Time                   `json:"createdAt"`
 	UpdatedAt            time.Time                   `json:"updatedAt"`
 }
 
 func summaryOf(v *tokenvault.Vault, c tokenvault.Connection) credentialSummary {
 	s := credentialSummary{
-		ID: c.ID, ProviderID: c.ProviderID, AuthMethod: c.AuthMethod, UsageMode: tokenvault.UsageToken, Shared: c.Shared(),
+		ID: c.ID, ProviderID: c.ProviderID, AuthMethod: c.AuthMethod, UsageMode: tokenvault.UsageToken,
+		UserID: c.Owner.UserID, OrganizationID: c.Owner.OrganizationID, Shared: c.Shared(), SharedBy: c.SharedBy,
 		Status: c.Status, Reason: c.Reason, Scope: strings.Join(c.Scopes, " "),
 		ExternalAccountID: c.Account.ID, ExternalAccountLabel: c.Account.Label,
-		AccessTokenExpiresAt: instant(c.ExpiresAt), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC(),
+		AccessTokenExpiresAt: instant(c.ExpiresAt), LastValidatedAt: instant(c.ObtainedAt), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC(),
 	}
 	if p, err := v.Catalog().Provider(c.ProviderID); err == nil {
 		row := rowOf(p)
@@ -133,30 +138,4 @@ type ownedIDInput struct {
 
 func deleteConnection(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in ownedIDInput) (successOutput, error) {
 	return deleteCredential(ctx, v, actor, idInput{in.ID})
-}
-
-type permissionRow struct {
-	ID           string             `json:"id"`
-	AgentID      string             `json:"agentId"`
-	CredentialID string             `json:"credentialId"`
-	Scopes       []string           `json:"scopes"`
-	Release      tokenvault.Release `json:"release"`
-	GrantedAt    time.Time          `json:"grantedAt" jsonschema:"when the owner last confirmed it"`
-	ExpiresAt    *time.Time         `json:"expiresAt" jsonschema:"null: until withdrawn"`
-}
-
-func listPermissions(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in pageInput) (pageOutput[permissionRow], error) {
-	page := in.page()
-	list, err := v.Permissions(ctx, actor, page)
-	return pageOf(list, page.Limit, func(p tokenvault.Permission) permissionRow {
-		return permissionRow{
-			ID: p.ID, AgentID: p.AgentID, CredentialID: p.ConnectionID, Scopes: append([]string{}, p.Scopes...), Release: p.Release,
-			GrantedAt: p.GrantedAt.UTC(), ExpiresAt: instant(p.ExpiresAt),
-		}
-	}, func(p tokenvault.Permission) string { return p.ID }), err
-}
-
-func deletePermission(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in ownedIDInput) (successOutput, error) {
-	err := v.WithdrawPermission(ctx, actor, in.ID)
-	return successOutput{err == nil}, err
 }

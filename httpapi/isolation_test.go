@@ -25,16 +25,27 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 		"agent":   func(m, p, b string) answer { return r.with(agent, m, p, b) },
 		"backend": func(m, p, b string) answer { return r.with(backend, m, p+"?userId=eve", b) },
 	}
-	for _, tc := range []struct{ caller, method, path, id, body string }{
+	cases := []struct{ caller, method, path, id, body string }{
 		{"user", "DELETE", "/credentials/{id}", "connection", ""},
+		{"user", "POST", "/credentials/{id}/share", "connection", ""},
+		{"user", "DELETE", "/credentials/{id}/share", "connection", ""},
+		{"user", "DELETE", "/permissions/{id}", "permission", ""},
 		{"user", "GET", "/auth-requests/{id}", "request", ""},
 		{"user", "POST", "/auth-requests/{id}/decline", "request", ""},
 		{"agent", "GET", "/v1/auth-requests/{id}", "request", ""},
 		{"agent", "POST", "/v1/credentials/mail/resolve", "connection", `{"connectionId":"{id}","release":"token"}`},
 		{"backend", "DELETE", "/v1/connections/{id}", "connection", ""},
+		{"backend", "POST", "/v1/connections/{id}/share", "connection", ""},
+		{"backend", "DELETE", "/v1/connections/{id}/share", "connection", ""},
 		{"backend", "DELETE", "/v1/permissions/{id}", "permission", ""},
 		{"backend", "GET", "/v1/auth-requests/{id}", "request", ""},
-	} {
+	}
+	tried := map[string]bool{
+		// Administrators name these, and the handle that a host completes with grants.
+		"DELETE /v1/keys/{id}": true, "POST /v1/keys/{id}/rotate": true, "POST /v1/auth-requests/{id}/complete": true,
+	}
+	for _, tc := range cases {
+		tried[tc.method+" "+tc.path] = true
 		var answers []answer
 		for _, id := range []string{ids[tc.id], "zz_00000000000000000000000000"} {
 			answers = append(answers, callers[tc.caller](tc.method, strings.ReplaceAll(tc.path, "{id}", id), strings.ReplaceAll(tc.body, "{id}", id)))
@@ -44,12 +55,18 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 				answers[0].StatusCode, answers[0].text, answers[1].StatusCode, answers[1].text)
 		}
 	}
+	for _, rt := range append(browserRoutes(), v1Routes()...) {
+		if strings.Contains(rt.pattern, "{id}") && !tried[rt.pattern] {
+			t.Errorf("%s is not tried", rt.pattern)
+		}
+	}
 	if got, err := r.AuthRequest(t.Context(), person("alice"), request.ID); err != nil || got.Status != tokenvault.AuthPending {
 		t.Errorf("the request is %s, %v", got.Status, err)
 	}
 	for name, res := range map[string]answer{
 		"credentials": r.as("eve", "GET", "/credentials", ""), "connections": r.with(agent, "GET", "/v1/connections", ""),
-		"permissions": r.with(agent, "GET", "/v1/permissions", ""), "after": r.with(agent, "GET", "/v1/connections?after="+connection, ""),
+		"permissions": r.with(agent, "GET", "/v1/permissions", ""), "own permissions": r.as("eve", "GET", "/permissions", ""),
+		"own permissions after": r.as("eve", "GET", "/permissions?after=pm_0", ""), "after": r.with(agent, "GET", "/v1/connections?after="+connection, ""),
 	} {
 		if res.StatusCode != http.StatusOK || strings.Contains(res.text, connection) || strings.Contains(res.text, "alice") {
 			t.Errorf("%s: %d %s", name, res.StatusCode, res.text)

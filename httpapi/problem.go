@@ -42,6 +42,7 @@ func mappings() []mapping {
 		{tokenvault.ErrUnauthenticated, http.StatusUnauthorized, "unauthenticated", "Sign in, or send a valid API key"},
 		{tokenvault.ErrDenied, http.StatusForbidden, "denied", "This is not allowed to the caller"},
 		{tokenvault.ErrNotFound, http.StatusNotFound, "not_found", "Not found"},
+		{tokenvault.ErrAccountTaken, http.StatusConflict, "account_taken", "There is a connection to this account already where this one would go: revoke that one first"},
 		{tokenvault.ErrConflict, http.StatusConflict, "conflict", "The state has changed: read it again"},
 		{tokenvault.ErrExpired, http.StatusGone, "expired", "Its time is over: ask again for a new one"},
 		{tokenvault.ErrFenced, http.StatusConflict, "conflict", "The state has changed: read it again"},

@@ -43,7 +43,8 @@ func TestEveryErrorHasAnAnswer(t *testing.T) {
 			t.Fatalf("%s is not a plain error", spec.Names[0].Name)
 		}
 		count++
-		if name := spec.Names[0].Name; !known[strings.Trim(text.Value, `"`)] && name != "ErrFenced" { // never leaves the vault
+		plain := strings.ReplaceAll(strings.Trim(text.Value, `"`), "%w", tokenvault.ErrConflict.Error())
+		if name := spec.Names[0].Name; !known[plain] && name != "ErrFenced" { // never leaves the vault
 			t.Errorf("%s has no row", name)
 		}
 		return true

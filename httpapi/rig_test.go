@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,8 @@ func person(name string) tokenvault.Actor {
 	return tokenvault.Actor{Kind: tokenvault.ActorUser, ID: name, Owner: owner(name)}
 }
 
-// headerAuth takes the user's name from a header; "root" administers acme.
+// headerAuth takes the user's name from a header; "root" administers acme, and
+// "carol@acme" is a member.
 type headerAuth struct{}
 
 func (headerAuth) Authenticate(r *http.Request) (tokenvault.Actor, error) {
@@ -42,7 +44,10 @@ func (headerAuth) Authenticate(r *http.Request) (tokenvault.Actor, error) {
 		actor.Owner.OrganizationID, actor.OrgAdmin = "acme", true
 		return actor, nil
 	}
-	return person(name), nil
+	name, organization, _ := strings.Cut(name, "@")
+	actor := person(name)
+	actor.Owner.OrganizationID = organization
+	return actor, nil
 }
 
 // watched counts what changes anything, by every command that does.
@@ -81,6 +86,16 @@ func (s *watched) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenv
 	return s.Store.Revoke(ctx, cmd)
 }
 
+func (s *watched) Transfer(ctx context.Context, cmd tokenvault.Transfer) (tokenvault.Connection, error) {
+	s.writes.Add(1)
+	return s.Store.Transfer(ctx, cmd)
+}
+
+func (s *watched) WithdrawPermission(ctx context.Context, owner tokenvault.Owner, id string, event tokenvault.Event) error {
+	s.writes.Add(1)
+	return s.Store.WithdrawPermission(ctx, owner, id, event)
+}
+
 func (s *watched) AppendAudit(ctx context.Context, events []tokenvault.Event) error {
 	s.writes.Add(1)
 	return s.Store.AppendAudit(ctx, events)
@@ -89,6 +104,7 @@ func (s *watched) AppendAudit(ctx context.Context, events []tokenvault.Event) er
 // scriptedFlow stands in for OAuth.
 type scriptedFlow struct {
 	exchanges atomic.Int32
+	account   string // default "1"
 	err       error
 }
 
@@ -104,7 +120,7 @@ func (f *scriptedFlow) Complete(_ context.Context, in tokenvault.CompleteInput) 
 		AccessToken: tokenvault.NewSecret("access-canary"), RefreshToken: tokenvault.NewSecret("refresh-canary"),
 	}
 	return tokenvault.Completed{
-		Credential: cred, Account: tokenvault.Account{ID: "1", Label: "alice@mail.example"}, Scopes: in.Scopes, ExpiresIn: time.Hour,
+		Credential: cred, Account: tokenvault.Account{ID: cmp.Or(f.account, "1"), Label: "alice@mail.example"}, Scopes: in.Scopes, ExpiresIn: time.Hour,
 	}, f.err
 }
 

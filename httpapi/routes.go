@@ -14,6 +14,11 @@ func browserRoutes() []route {
 
 		handle("GET /credentials", "List the user's connections and those shared with the user", listCredentials),
 		handle("DELETE /credentials/{id}", "Revoke a connection, here at once and at the provider in the background", deleteCredential),
+		handle("POST /credentials/{id}/share", "Give a connection of the user's to the user's organization", shareCredential),
+		handle("DELETE /credentials/{id}/share", "Give a shared connection back to who shared it", unshareCredential),
+
+		handle("GET /permissions", "List what the user permitted to agents", listOwnPermissions),
+		handle("DELETE /permissions/{id}", "Withdraw a permission", deleteOwnPermission),
 
 		handle("GET /oauth-config", "List registered OAuth apps, without secrets", listApps),
 		handle("POST /oauth-config", "Register or replace an OAuth app", setApp),
@@ -43,6 +48,8 @@ func v1Routes() []route {
 
 		handle("GET /v1/connections", "List the owner's connections", listConnections).needs(tokenvault.ScopeConnections),
 		handle("DELETE /v1/connections/{id}", "Revoke a connection (back ends)", deleteConnection).needs(tokenvault.ScopeConnections),
+		handle("POST /v1/connections/{id}/share", "Give a user's connection to the user's organization (back ends)", shareConnection).needs(tokenvault.ScopeConnections),
+		handle("DELETE /v1/connections/{id}/share", "Give a shared connection back to who shared it (back ends)", unshareConnection).needs(tokenvault.ScopeConnections),
 		handle("GET /v1/permissions", "List what the owner permitted to agents", listPermissions).needs(tokenvault.ScopePermissions),
 		handle("DELETE /v1/permissions/{id}", "Withdraw a permission (back ends)", deletePermission).needs(tokenvault.ScopePermissions),
 		handle("GET /v1/providers", "List providers", pageProviders).needs(tokenvault.ScopeProviders),
