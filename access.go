@@ -27,10 +27,21 @@ func (a *Access) Provider() Provider { return a.provider }
 // Authorize adds the credential to r after checking that r goes to one of the
 // provider's hosts by https, or by http to a host that the provider lists as
 // host:port on a loopback name. It fails with [ErrDenied], and leaves r as it
-// was, if not. Cookies and any Authorization header that r carries are dropped.
+// was, if not. Cookies, any Authorization header and whatever else r carries where
+// the credential goes are dropped.
+//
+// Some providers take a credential in the query: it shows in r.URL then, which
+// package net/http quotes in its errors. [Access.Transport] keeps it out of them.
 func (a *Access) Authorize(r *http.Request) error {
 	if r.URL == nil || !a.allows(r) {
 		return fmt.Errorf("%s: the request goes to a host that is not the provider's: %w", a.provider.ID, ErrDenied)
+	}
+	if key := a.provider.APIKey; key != nil {
+		if err := key.Authorize(r, a.credential.Fields); err != nil {
+			return fmt.Errorf("%s: %w", a.provider.ID, err)
+		}
+		r.Header.Del("Cookie")
+		return nil
 	}
 	r.Header.Del("Cookie")
 	r.Header.Set("Authorization", "Bearer "+a.credential.AccessToken.Reveal())

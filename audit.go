@@ -24,6 +24,7 @@ const (
 	EventReleaseDenied     EventKind = "credential.denied"
 	EventRefreshed         EventKind = "credential.refreshed"
 	EventRefreshFailed     EventKind = "credential.refresh_failed"
+	EventProbed            EventKind = "credential.probed"
 	EventPermissionGranted EventKind = "permission.granted"
 	EventPermissionRemoved EventKind = "permission.withdrawn"
 	EventAppSet            EventKind = "app.set"

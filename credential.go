@@ -2,6 +2,9 @@ package tokenvault
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault/internal/record"
@@ -17,7 +20,10 @@ type Credential struct {
 	// version for an operator who has to sort out a grant with its provider. It is
 	// never sent.
 	PreviousRefreshToken Secret
-	TokenType            string // "Bearer"
+	TokenType            string // "Bearer", or [TokenTypeAPIKey]
+	// Fields are what the owner entered, by the names of [KeyAuth.Fields], with
+	// auth method api_key; the tokens are empty then.
+	Fields map[string]Secret
 	// Issuer and TokenURL record who issued the grant and where it is refreshed. A
 	// refresh token is never sent anywhere else, nor a client secret with it.
 	Issuer   string
@@ -36,7 +42,12 @@ const (
 	tagTokenURL     = 6
 
 	tagPreviousRefreshToken = 7
+	tagField                = 8 // once per field: its name, a zero byte, its value
 )
+
+// TokenTypeAPIKey is the [Credential.TokenType] of what an owner entered. How a
+// request is authorized with it is the provider's [KeyAuth.Inject].
+const TokenTypeAPIKey = "api_key"
 
 // marshal encodes c for sealing. ExpiresAt is left out.
 func (c Credential) marshal() []byte {
@@ -48,6 +59,9 @@ func (c Credential) marshal() []byte {
 	w.String(tagIssuer, c.Issuer)
 	w.String(tagTokenURL, c.TokenURL)
 	w.String(tagPreviousRefreshToken, c.PreviousRefreshToken.Reveal())
+	for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
+		w.String(tagField, name+"\x00"+c.Fields[name].Reveal())
+	}
 	return w.Bytes()
 }
 
@@ -71,6 +85,12 @@ func unmarshalCredential(b []byte) (Credential, error) {
 			c.TokenURL = string(value)
 		case tagPreviousRefreshToken:
 			c.PreviousRefreshToken = NewSecret(string(value))
+		case tagField:
+			name, text, _ := strings.Cut(string(value), "\x00")
+			if c.Fields == nil {
+				c.Fields = make(map[string]Secret)
+			}
+			c.Fields[name] = NewSecret(text)
 		}
 	})
 	if err != nil {

@@ -34,6 +34,7 @@ func rooms() map[string]room {
 	suite := append([]string{"internal/testop"}, root...)
 	return map[string]room{
 		// Ground leaves import nothing of ours.
+		"internal/dotted":   {},
 		"internal/envelope": {},
 		"internal/record":   {},
 		"internal/filelock": {theirs: []string{"golang.org/x/..."}},
@@ -47,6 +48,7 @@ func rooms() map[string]room {
 		"store/memory":    {ours: root},
 		"store/sqlite":    {ours: root, theirs: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/..."}},
 		"seal/keyring":    {ours: root},
+		"flow/apikeyflow": {ours: root},
 		"flow/oauth2flow": {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "github.com/go-jose/go-jose/v4/...", "golang.org/x/..."}},
 		"spool":           {ours: root},
 		"catalog":         {ours: root, theirs: []string{"go.yaml.in/yaml/v3"}},

@@ -32,7 +32,8 @@ type BeginInput struct {
 	LoginHint   string // account id to preselect; empty if unknown
 }
 
-// A Step is where to send the browser next.
+// A Step is where to send the browser next. An empty URL means nowhere: the owner
+// acts on a page of ours.
 type Step struct {
 	URL string
 	// Private is what Complete needs and nobody else may know, such as the PKCE
@@ -66,6 +67,21 @@ type Completed struct {
 	Account    Account
 	Scopes     []string      // as granted; what was requested if the provider did not say
 	ExpiresIn  time.Duration // 0: the provider did not say
+}
+
+// A Submitting flow ends with a form of ours: the owner enters what the service
+// issued elsewhere, and nobody is sent anywhere.
+type Submitting interface {
+	// Submit asks the service whether the values work and whose they are. It fails
+	// with a [FieldError] if the service refuses them and with *[ProviderError] if
+	// it cannot be asked. What it answers is not kept unless it succeeds.
+	Submit(ctx context.Context, in SubmitInput) (Completed, error)
+}
+
+// SubmitInput is what a flow needs to take what an owner entered.
+type SubmitInput struct {
+	Provider Provider
+	Values   map[string]Secret // by field name; checked against the provider's fields
 }
 
 // A Watching flow ends when a login is seen in a browser; nothing returns.

@@ -42,6 +42,7 @@ const (
 	OpProviderExchange OperationKind = "provider.exchange"
 	OpProviderRefresh  OperationKind = "provider.refresh"
 	OpProviderRevoke   OperationKind = "provider.revoke"
+	OpProviderProbe    OperationKind = "provider.probe" // does what an owner entered work?
 	OpKeyUnwrap        OperationKind = "key.unwrap"
 	OpAuditWait        OperationKind = "audit.wait"   // until an entry is durable
 	OpAuditCommit      OperationKind = "audit.commit" // of a group, for all who wait

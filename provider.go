@@ -38,10 +38,14 @@ type Provider struct {
 	AuthMethod  AuthMethod `json:"authMethod" yaml:"authMethod"`
 	UsageMode   UsageMode  `json:"usageMode" yaml:"usageMode"` // default token
 	// Hosts lists where a credential may be sent, as exact lower-case host names
-	// or host:port. A request to any other host is refused before injection.
+	// or host:port. A request to any other host is refused before injection. With
+	// auth method api_key the first label may be a field of the form, in braces:
+	// "{subdomain}.example.com". A credential then goes to its own host only.
 	Hosts []string `json:"hosts" yaml:"hosts"`
 	// OAuth2 is set when AuthMethod is oauth2.
 	OAuth2 *OAuth2 `json:"oauth2,omitempty" yaml:"oauth2"`
+	// APIKey is set when AuthMethod is api_key.
+	APIKey *KeyAuth `json:"apiKey,omitempty" yaml:"apiKey"`
 	// Verified is "docs" when every fact was read in the provider's own
 	// documentation, else "unverified".
 	Verified string `json:"verified" yaml:"verified"`

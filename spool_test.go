@@ -50,6 +50,7 @@ func FuzzUnmarshalSpooled(f *testing.F) {
 
 func FuzzUnmarshalCredential(f *testing.F) {
 	f.Add(Credential{AuthMethod: AuthOAuth2, AccessToken: NewSecret("at"), RefreshToken: NewSecret("rt")}.marshal())
+	f.Add(Credential{AuthMethod: AuthAPIKey, Fields: map[string]Secret{"name": NewSecret("n"), "key": NewSecret("k")}}.marshal())
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		if c, err := unmarshalCredential(b); err == nil {
 			_ = c.marshal()

@@ -27,6 +27,8 @@ type ConnectPlan struct {
 	// NeedsRedirect is true if the owner has to go to the provider; otherwise
 	// [Vault.Permit] settles the request.
 	NeedsRedirect bool
+	// Fields are what the owner enters, for [Vault.SubmitConnect]; empty: nothing.
+	Fields []KeyField
 }
 
 // PlanConnect returns what confirming a pending request would do. It writes
@@ -61,6 +63,10 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 		return plan, err
 	case ReasonMissing, ReasonExpired, ReasonRevoked, ReasonInsufficientScope:
 	}
+	if p.APIKey != nil {
+		plan.NeedsRedirect, plan.Fields = false, p.APIKey.Fields
+		return plan, nil
+	}
 	app, err := v.appOf(ctx, req.Owner, p)
 	if err != nil {
 		return ConnectPlan{}, err
@@ -71,14 +77,22 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 
 // planForVisitor plans a connect at the provider, whatever is asked: whose
 // accounts these are is not shown to somebody who is not proven, and consenting
-// again is the proof that remains.
+// again is the proof that remains. Where nobody consents at the provider, there is
+// none: [ErrUnauthenticated].
 func (v *Vault) planForVisitor(ctx context.Context, plan ConnectPlan) (ConnectPlan, error) {
+	if plan.Provider.APIKey != nil {
+		return ConnectPlan{}, errNoProof()
+	}
 	app, err := v.appOf(ctx, plan.Request.Owner, plan.Provider)
 	if err != nil {
 		return ConnectPlan{}, err
 	}
 	plan.Scopes = requestedScopes(plan.Request, plan.Provider, app.App)
 	return plan, nil
+}
+
+func errNoProof() error {
+	return fmt.Errorf("only a user who is proven connects this provider: %w", ErrUnauthenticated)
 }
 
 // choices returns what selectCandidate would choose from: the owner's own

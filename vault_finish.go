@@ -298,7 +298,7 @@ func (v *Vault) keepAs(ctx context.Context, actor Actor, req AuthRequest, p Prov
 // withOldRefreshToken keeps the refresh token of the same grant if a provider
 // issues one at the first consent only.
 func (v *Vault) withOldRefreshToken(ctx context.Context, target SealedConnection, cred Credential, app App) (Credential, error) {
-	if !cred.RefreshToken.IsZero() || target.ID == "" || len(target.Record.Blob) == 0 || target.AppID != app.ID {
+	if cred.TokenURL == "" || !cred.RefreshToken.IsZero() || target.ID == "" || len(target.Record.Blob) == 0 || target.AppID != app.ID {
 		return cred, nil
 	}
 	old, err := v.openCredential(ctx, target, nil)

@@ -17,6 +17,7 @@ const (
 	refreshPoll    = 100 * time.Millisecond // while another process refreshes
 	holdOff        = 5 * time.Second        // after a failure, before the next refresh behind
 	commitRetry    = 20 * time.Millisecond  // first pause; doubles
+	probeMemory    = time.Minute            // a credential that passed its probe and is refused again is dead
 
 	codeInvalidClient = "invalid_client" // RFC 6749 section 5.2
 )
@@ -86,15 +87,31 @@ func (v *Vault) startRefresh(caller context.Context, p Provider, c SealedConnect
 			return nil, err
 		}
 		if forced {
-			v.forced.Store(conn.ID, conn.Version)
+			v.forced.Store(conn.ID, forcedMark{conn.Version, probedUntil(c.Connection, conn)})
 		}
 		return refreshed{conn, cred}, nil
 	})
 }
 
+// A forcedMark is what an upstream 401 led to.
+type forcedMark struct {
+	version int64
+	until   time.Time // zero: as long as the version lasts
+}
+
+// probedUntil returns how long an answer counts that renewed nothing, since the
+// credential still works. A key may outlive its odd 401 by years.
+func probedUntil(before, after Connection) time.Time {
+	if before.Version != after.Version {
+		return time.Time{}
+	}
+	return time.Now().Add(probeMemory)
+}
+
 func (v *Vault) wasForced(c Connection) bool {
-	version, ok := v.forced.Load(c.ID)
-	return ok && version == c.Version
+	stored, _ := v.forced.Load(c.ID)
+	mark, ok := stored.(forcedMark)
+	return ok && mark.version == c.Version && (mark.until.IsZero() || time.Now().Before(mark.until))
 }
 
 // takeTurns waits for its turn and refreshes, or returns what another process
@@ -141,6 +158,9 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forc
 	cred, err = v.openCredential(ctx, c, turn.WrappedKey)
 	if err != nil {
 		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "unsealable"))
+	}
+	if prober, ok := v.opts.Flows[p.AuthMethod].(Prober); ok && p.APIKey != nil {
+		return v.probeTurn(ctx, p, prober, turn, cred)
 	}
 	refresher, ok := v.opts.Flows[p.AuthMethod].(Refresher)
 	if !ok || cred.RefreshToken.IsZero() {

@@ -72,6 +72,9 @@ func (v *Vault) RequestConnect(ctx context.Context, actor Actor, in ConnectReque
 		return AuthRequest{}, invalid("threadId", "must be at most 255 bytes without control characters")
 	}
 	p, err := v.catalog.Provider(in.ProviderID)
+	if err == nil {
+		err = p.checkScopes(in.Scopes)
+	}
 	if err != nil {
 		return AuthRequest{}, err
 	}

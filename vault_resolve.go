@@ -48,7 +48,11 @@ func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error)
 	if !validID(req.RunID) || !validID(req.ThreadID) {
 		return Provider{}, invalid("runId, threadId", "must be at most 255 bytes without control characters")
 	}
-	return v.catalog.Provider(req.ProviderID)
+	p, err := v.catalog.Provider(req.ProviderID)
+	if err != nil {
+		return Provider{}, err
+	}
+	return p, p.checkScopes(req.Scopes)
 }
 
 // Resolve returns access to the provider for the actor's owner. It fails with
@@ -106,7 +110,7 @@ func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveReq
 	if err := v.audit.release(ctx, event); err != nil {
 		return nil, err
 	}
-	return &Access{vault: v, actor: actor, request: req, provider: p, connection: conn, credential: cred}, nil
+	return &Access{vault: v, actor: actor, request: req, provider: p.forCredential(cred.Fields), connection: conn, credential: cred}, nil
 }
 
 // current returns the credential of c in a state that can be used now.
@@ -206,6 +210,15 @@ func checkScopes(scopes []string) error {
 		}) {
 			return invalid("scopes", "must be printable ASCII without spaces, commas, quotes and backslashes (RFC 6749 section 3.3)")
 		}
+	}
+	return nil
+}
+
+// checkScopes refuses scopes where there are none: what an API key allows is
+// decided at the service.
+func (p Provider) checkScopes(scopes []string) error {
+	if p.APIKey != nil && len(scopes) > 0 {
+		return invalid("scopes", "must be empty: what an API key of this provider allows is decided at the service")
 	}
 	return nil
 }

@@ -13,6 +13,19 @@
 //	  authorizationUrl: https://acme.example/authorize
 //	  tokenUrl: https://acme.example/token
 //
+// A provider whose credentials people enter has authMethod api_key and a section
+// apiKey instead of oauth2 ([tokenvault.KeyAuth]):
+//
+//	hosts: ["{subdomain}.acme.example"]
+//	apiKey:
+//	  fields:
+//	    - {name: subdomain, label: Subdomain}
+//	    - {name: apiKey, label: API key, secret: true}
+//	  inject:
+//	    - {header: Authorization, value: "Bearer {apiKey}"}
+//	  probe:
+//	    url: https://{subdomain}.acme.example/v1/me
+//
 // service defaults to the id, usageMode to token and verified to unverified. A
 // time.Duration is text such as "12h".
 //
@@ -26,7 +39,8 @@
 //	  - fact: "scopeSeparator: scopes are separated by commas"
 //	    url: https://acme.example/docs/oauth
 //
-// A provider on this machine (a loopback authorizationUrl) needs none. verified
+// An apiKey section needs sources of inject and probe. A provider on this machine (a
+// loopback authorizationUrl or probe) needs none. verified
 // is docs only if every fact was read in the provider's own documentation.
 //
 // # Errors

@@ -26,7 +26,7 @@ type Problem struct {
 func Lint(p tokenvault.Provider) []Problem {
 	l := &linter{}
 	l.identity(p)
-	l.hosts(p.Hosts)
+	l.hosts(p)
 	l.sources(p)
 	if p.OAuth2 != nil {
 		l.endpoints(*p.OAuth2)
@@ -34,6 +34,10 @@ func Lint(p tokenvault.Provider) []Problem {
 		l.authorization(*p.OAuth2)
 		l.answers(*p.OAuth2)
 		l.quirks(*p.OAuth2, p.Sources)
+	}
+	if p.APIKey != nil {
+		l.apiKey(p)
+		l.keySources(*p.APIKey, p.Sources)
 	}
 	return l.problems
 }
@@ -60,6 +64,8 @@ func (l *linter) identity(p tokenvault.Provider) {
 	case tokenvault.AuthOAuth2, tokenvault.AuthBrowserLogin, tokenvault.AuthAPIKey:
 		l.expect(p.AuthMethod != tokenvault.AuthOAuth2 || p.OAuth2 != nil, "oauth2", "must be given when authMethod is oauth2")
 		l.expect(p.AuthMethod == tokenvault.AuthOAuth2 || p.OAuth2 == nil, "oauth2", "must be left out unless authMethod is oauth2")
+		l.expect(p.AuthMethod != tokenvault.AuthAPIKey || p.APIKey != nil, "apiKey", "must be given when authMethod is api_key")
+		l.expect(p.AuthMethod == tokenvault.AuthAPIKey || p.APIKey == nil, "apiKey", "must be left out unless authMethod is api_key")
 	default:
 		l.fail("authMethod", "must be oauth2, browser_login or api_key")
 	}
@@ -91,13 +97,7 @@ func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
 	if isLocal(o.AuthorizationURL) {
 		return
 	}
-	var sourced []string
-	for _, s := range sources {
-		names, _, _ := strings.Cut(s.Fact, ":")
-		for name := range strings.SplitSeq(names, ",") {
-			sourced = append(sourced, strings.TrimPrefix(strings.TrimSpace(name), "oauth2."))
-		}
-	}
+	sourced := sourcedNames(sources, "oauth2.")
 	for _, q := range []struct {
 		name string
 		set  bool
@@ -119,4 +119,26 @@ func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
 			l.fail("oauth2."+q.name, `needs a source: an entry in sources whose fact starts with "`+q.name+`:"`)
 		}
 	}
+}
+
+// keySources asks for a source of where a credential goes and how it is tested.
+func (l *linter) keySources(k tokenvault.KeyAuth, sources []tokenvault.Source) {
+	if isLocal(withoutBraces(k.Probe.URL)) {
+		return
+	}
+	sourced := sourcedNames(sources, "apiKey.")
+	for _, name := range []string{"inject", "probe"} {
+		l.expect(slices.Contains(sourced, name), "apiKey."+name, `needs a source: an entry in sources whose fact starts with "`+name+`:"`)
+	}
+}
+
+// sourcedNames returns the settings that the facts of sources start with.
+func sourcedNames(sources []tokenvault.Source, section string) (sourced []string) {
+	for _, s := range sources {
+		names, _, _ := strings.Cut(s.Fact, ":")
+		for name := range strings.SplitSeq(names, ",") {
+			sourced = append(sourced, strings.TrimPrefix(strings.TrimSpace(name), section))
+		}
+	}
+	return sourced
 }

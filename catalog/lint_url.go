@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/ai-token-vault/tokenvault"
 )
 
 func (l *linter) optionalEndpoint(field, raw string) {
@@ -54,10 +56,11 @@ func isLoopback(host string) bool {
 	return err == nil && addr.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-func (l *linter) hosts(hosts []string) {
-	l.expect(len(hosts) > 0, "hosts", "must list at least one host that a credential may be sent to")
-	for i, host := range hosts {
-		l.expect(isHost(host), "hosts["+strconv.Itoa(i)+"]",
+func (l *linter) hosts(p tokenvault.Provider) {
+	l.expect(len(p.Hosts) > 0, "hosts", "must list at least one host that a credential may be sent to")
+	for i, host := range p.Hosts {
+		field := "hosts[" + strconv.Itoa(i) + "]"
+		l.expect(isHost(l.chosenHost(p, field, host)), field,
 			`must be an exact lower-case host name, or host:port, such as "api.example.com": no scheme, path or wildcard`)
 	}
 }

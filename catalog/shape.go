@@ -48,6 +48,10 @@ func (s *shape) node(field string, n *yaml.Node, t reflect.Type) {
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
 			s.fail(field, n, "must be true or false")
 		}
+	case t.Kind() == reflect.Int:
+		if _, err := strconv.ParseInt(n.Value, 10, 32); n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
+			s.fail(field, n, "must be a number")
+		}
 	case n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Tag == "!!binary":
 		s.fail(field, n, "must be text")
 	}

@@ -128,6 +128,10 @@ type Token struct {
 	ExpiresAt    time.Time         `json:"expiresAt"` // zero: not known
 	TokenType    string            `json:"tokenType"`
 	AccessToken  tokenvault.Secret `json:"accessToken"` // with release token only
+	// Fields are what the owner entered, by field, if TokenType is
+	// [tokenvault.TokenTypeAPIKey]: with release token only, and in place of
+	// AccessToken.
+	Fields map[string]tokenvault.Secret `json:"fields"`
 }
 
 // Resolve asks once. It fails with *[tokenvault.AuthRequiredError] if the owner
@@ -141,7 +145,7 @@ func (c *Client) Resolve(ctx context.Context, req ResolveRequest) (*Token, error
 	if err := c.call(ctx, http.MethodPost, "/v1/credentials/"+provider+"/resolve", req, &token); err != nil {
 		return nil, err
 	}
-	if token.CredentialID == "" || (req.Release == tokenvault.ReleaseToken && token.AccessToken.IsZero()) {
+	if token.CredentialID == "" || (req.Release == tokenvault.ReleaseToken && token.AccessToken.IsZero() && len(token.Fields) == 0) {
 		return nil, unexpected(http.StatusOK)
 	}
 	return &token, nil

@@ -17,7 +17,7 @@ func TestProvidersAreABareList(t *testing.T) {
 	res := r.as("alice", "GET", "/providers", "")
 	res.want(t, http.StatusOK, "")
 	var rows []map[string]any
-	if err := json.Unmarshal([]byte(res.text), &rows); err != nil || len(rows) != 2 {
+	if err := json.Unmarshal([]byte(res.text), &rows); err != nil || len(rows) != 3 {
 		t.Fatalf("%v: %s", err, res.text)
 	}
 	for _, name := range []string{"id", "name", "description", "iconUrl", "service", "authMethod", "usageMode", "authorizationUrl", "tokenUrl", "defaultScopes"} {

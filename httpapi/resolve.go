@@ -24,8 +24,10 @@ type resolveOutput struct {
 	Scopes       []string   `json:"scopes"`
 	ExpiresAt    *time.Time `json:"expiresAt"`
 	TokenType    string     `json:"tokenType"`
-	// AccessToken is the one place where a secret leaves the vault over HTTP.
-	AccessToken string `json:"accessToken,omitempty" jsonschema:"only with release token"`
+	// AccessToken and Fields are the one place where a secret leaves the vault over
+	// HTTP.
+	AccessToken string            `json:"accessToken,omitempty" jsonschema:"only with release token"`
+	Fields      map[string]string `json:"fields,omitempty" jsonschema:"only with release token, for tokenType api_key: what the owner entered, by field"`
 }
 
 func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
@@ -41,12 +43,21 @@ func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, i
 		CredentialID: c.ID, Version: c.Version, Scopes: append([]string{}, c.Scopes...),
 		ExpiresAt: instant(c.ExpiresAt), TokenType: "Bearer",
 	}
+	if c.AuthMethod == tokenvault.AuthAPIKey {
+		out.TokenType = tokenvault.TokenTypeAPIKey
+	}
 	if in.Release == tokenvault.ReleaseToken {
 		cred, err := access.Reveal()
 		if err != nil {
 			return resolveOutput{}, err
 		}
 		out.AccessToken = cred.AccessToken.Reveal()
+		for name, value := range cred.Fields {
+			if out.Fields == nil {
+				out.Fields = make(map[string]string, len(cred.Fields))
+			}
+			out.Fields[name] = value.Reveal()
+		}
 	}
 	return out, nil
 }

@@ -143,13 +143,13 @@ func newRig(t testing.TB, change ...func(*tokenvault.Options)) *rig {
 			},
 		}
 	}
-	cat, err := tokenvault.NewCatalog(oauth("mail"), oauth("bare"))
+	cat, err := tokenvault.NewCatalog(oauth("mail"), oauth("bare"), deskProvider())
 	if err != nil {
 		t.Fatal(err)
 	}
 	vaultOpts := &tokenvault.Options{
 		PublicURL: origin, Origins: []string{"https://app.example"}, ReturnURLs: []string{"https://app.example/done"},
-		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow},
+		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow, tokenvault.AuthAPIKey: keyFlow{}},
 	}
 	for _, f := range change {
 		f(vaultOpts)

@@ -22,6 +22,10 @@ const (
 	codeCrossSite       = "cross_site"
 	codeChooseOne       = "choose_one"
 	codeAdministrator   = "administrator"
+	codeNoProof         = "no_proof"
+	codeRefused         = "refused"
+	codeServiceAway     = "service_away"
+	codeServiceError    = "service_error"
 )
 
 // A message is a text with what to do next.
@@ -126,6 +130,26 @@ func codeTexts() []message {
 			codeAdministrator, "Only an administrator may do this",
 			"An account of the whole organization is connected by somebody who administers it. Nothing was changed.",
 			"Ask an administrator of your organization, or connect an account of your own.",
+		},
+		{
+			codeNoProof, "This service cannot be connected here",
+			"It is connected by what you enter, and here it cannot be proven first who you are.",
+			"Tell the people who run this service.",
+		},
+		{
+			codeRefused, "That did not work",
+			"Nothing was stored.",
+			"See below what to change, and enter everything once more.",
+		},
+		{
+			codeServiceAway, "The service cannot be asked just now",
+			"It is not known whether what you entered works. Nothing was stored.",
+			"Wait a minute, then enter it again.",
+		},
+		{
+			codeServiceError, "The service answered in an unexpected way",
+			"It is not known whether what you entered works. Nothing was stored.",
+			"Check what you entered. If it stays like this, tell the people who run this service.",
 		},
 	}
 }

@@ -47,6 +47,10 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 		h.pages.answer(w, http.StatusOK, administratorView(req))
 		return nil
 	}
+	if actor.Kind == tokenvault.ActorVisitor && errors.Is(err, tokenvault.ErrUnauthenticated) {
+		h.message(w, http.StatusForbidden, codeNoProof)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -54,14 +58,15 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 	if len(returnTo) > maxReturnTo {
 		return &tokenvault.FieldError{Field: fieldReturnTo, Reason: "is too long"}
 	}
-	view := askView(plan, returnTo)
+	other := plan.Provider.APIKey != nil && r.URL.Query().Get(fieldAccount) == accountNew
+	view := enterView(plan, returnTo, other)
 	if actor.Kind == tokenvault.ActorVisitor { // who cannot be proven decides nothing here
 		view.DeclineAction, view.DeclineMeaning = "", textVisitor
 	}
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
 		if code == codeAccountMismatch && plan.NeedsRedirect && req.ConnectionID != "" {
-			view.offerOther(req)
+			view.offerOther(req.ID)
 		}
 	}
 	h.pages.answer(w, http.StatusOK, view)

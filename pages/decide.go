@@ -15,6 +15,10 @@ func (h *handler) confirm(w http.ResponseWriter, r *http.Request, actor tokenvau
 	if err != nil {
 		return err
 	}
+	if req.AuthMethod == tokenvault.AuthAPIKey {
+		toEnter(w, r, req.ID, r.PostForm.Get(fieldReturnTo), r.PostForm.Get(fieldAccount))
+		return nil
+	}
 	ttl, err := permissionTTL(r.PostForm.Get(fieldTTL))
 	if err != nil {
 		return err
@@ -31,7 +35,8 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if err := in.check(); err != nil {
 		return err
 	}
-	if _, err := h.vault.Catalog().Provider(in.providerID); err != nil {
+	p, err := h.vault.Catalog().Provider(in.providerID)
+	if err != nil {
 		h.message(w, http.StatusNotFound, codeUnknownProvider)
 		return nil //nolint:nilerr // it is shown, with a text of its own
 	}
@@ -47,6 +52,10 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	}
 	if err != nil {
 		return err
+	}
+	if p.APIKey != nil {
+		toEnter(w, r, req.ID, in.returnTo, "")
+		return nil
 	}
 	return h.start(w, r, actor, tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: in.returnTo}, req)
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 )
 
-const maxForm = 16 << 10
+// maxForm has room for a few fields of 8 KiB, in the form's encoding.
+const maxForm = 64 << 10
 
 // Options configures the pages. The zero Options, like nil, works.
 type Options struct {
@@ -37,6 +38,7 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	mux := http.NewServeMux()
 	mux.Handle("GET /connect/{id}", h.user(h.show))
 	mux.Handle("POST /connect/{id}/confirm", h.user(h.confirm))
+	mux.Handle("POST /connect/{id}/submit", h.user(h.submit))
 	mux.Handle("POST /connect/{id}/permit", h.user(h.permit))
 	mux.Handle("POST /connect/{id}/decline", h.user(h.decline))
 	mux.Handle("GET /connect/new", h.user(h.showNew))

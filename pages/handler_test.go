@@ -349,7 +349,7 @@ func TestUnavailable(t *testing.T) {
 
 func TestLargeForm(t *testing.T) {
 	r := newRig(t, headerAuth{})
-	if resp := r.post("/connect/new", url.Values{"providerId": {strings.Repeat("x", 20<<10)}}); resp.StatusCode != http.StatusBadRequest {
+	if resp := r.post("/connect/new", url.Values{"providerId": {strings.Repeat("x", 80<<10)}}); resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 }

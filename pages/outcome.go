@@ -79,3 +79,11 @@ func leaveView(req tokenvault.AuthRequest, to *url.URL) leave {
 		URL:   to.String(), Host: to.Host, Lead: textLeaving, Link: leaveHeading(req.ProviderName),
 	}
 }
+
+// backView leads back to the application.
+func backView(req tokenvault.AuthRequest, to *url.URL) leave {
+	return leave{
+		frame: frame{Heading: resultText(req).Title, Tone: "done"},
+		URL:   to.String(), Host: to.Host, Lead: textGoingBack, Link: textGoBack,
+	}
+}

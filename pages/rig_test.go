@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/flow/apikeyflow"
 	"github.com/ai-token-vault/tokenvault/pages"
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
 	"github.com/ai-token-vault/tokenvault/store/memory"
@@ -137,24 +138,29 @@ type rig struct {
 	handler http.Handler
 	store   *watched
 	flow    *scriptedFlow
+	desk    *desk
 	now     time.Time
 }
 
 func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig {
 	t.Helper()
 	r := &rig{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), flow: &scriptedFlow{account: tokenvault.Account{ID: "1", Label: "octocat"}}}
+	r.desk = newDesk(t)
 	r.store = &watched{Store: memory.New(&memory.Options{Clock: func() time.Time { return r.now }})}
 	key, err := keyring.FromKey(tokenvault.NewSecret("5cD0qv1F0mJmJ5m0mGQWq3m0bX8h4mFqk3m7eS3c2mM="))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := tokenvault.NewCatalog(providers()...)
+	cat, err := tokenvault.NewCatalog(append(providers(), r.desk.provider())...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Vault, err = tokenvault.New(r.store, key, cat, &tokenvault.Options{
 		PublicURL: origin, Origins: origins, ReturnURLs: []string{"https://app.example/done"}, VerifyURL: "https://app.example/verify",
-		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{tokenvault.AuthOAuth2: r.flow},
+		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
+			tokenvault.AuthOAuth2: r.flow,
+			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: []string{r.desk.host()}}),
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -175,8 +181,13 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig
 // ask lets an agent of the owner ask for GitHub, and returns the auth request.
 func (r *rig) ask(t *testing.T, owner tokenvault.Owner, agent string, release tokenvault.Release, scopes ...string) tokenvault.AuthRequest {
 	t.Helper()
+	return r.askFor(t, "github", owner, agent, release, scopes...)
+}
+
+func (r *rig) askFor(t *testing.T, provider string, owner tokenvault.Owner, agent string, release tokenvault.Release, scopes ...string) tokenvault.AuthRequest {
+	t.Helper()
 	actor := tokenvault.Actor{Kind: tokenvault.ActorAgent, ID: agent, Owner: owner}
-	_, err := r.Resolve(t.Context(), actor, tokenvault.ResolveRequest{ProviderID: "github", Scopes: scopes, Release: release})
+	_, err := r.Resolve(t.Context(), actor, tokenvault.ResolveRequest{ProviderID: provider, Scopes: scopes, Release: release})
 	required, ok := errors.AsType[*tokenvault.AuthRequiredError](err)
 	if !ok {
 		t.Fatalf("Resolve: %v", err)

@@ -34,7 +34,21 @@ const (
 
 	textAs      = "Connected as"
 	textLeaving = "You are leaving this page for"
+
+	textGoingBack = "You are going back to"
+	textGoBack    = "Go back"
+
+	textWhere      = "Where to find it"
+	textSubmit     = "Connect"
+	textContinue   = "Continue"
+	textEnterNext  = "Next, you enter what the service issued to you."
+	textSubmitNext = "It goes to the vault only, which asks the service whether it works before anything is kept. It is not shown again, here or in a chat."
 )
+
+func inputsTitle(provider string) string { return "From your " + provider + " account" }
+
+// fieldText says what is wrong with what was entered. The reason is the vault's own.
+func fieldText(label, reason string) string { return label + ": " + reason + "." }
 
 func askHeading(reason tokenvault.Reason, provider string) string {
 	switch reason {
@@ -109,12 +123,23 @@ func declineMeaning(agent bool) string {
 }
 
 // releaseText says in which form the agent gets to use the account.
-func releaseText(release tokenvault.Release, provider string) (value, note string) {
+func releaseText(release tokenvault.Release, p tokenvault.Provider) (value, note string) {
+	if p.APIKey != nil {
+		return keyReleaseText(release)
+	}
+	provider := p.Name
 	if release == tokenvault.ReleaseToken {
 		return "The agent receives the access token itself.",
 			"It can then use " + provider + " directly until the token expires."
 	}
 	return "The agent may use it on your behalf without seeing the token.", ""
+}
+
+func keyReleaseText(release tokenvault.Release) (value, note string) {
+	if release == tokenvault.ReleaseToken {
+		return "The agent receives what you enter.", "It works until you end it where it was issued."
+	}
+	return "The agent may use it on your behalf without seeing it.", ""
 }
 
 func scopesTitle(redirect bool, provider string) string {

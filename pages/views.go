@@ -83,6 +83,9 @@ type ask struct {
 	ChoicesTitle   string
 	Choices        []choice
 	OtherAction    string // to connect another account; empty: not offered
+	InputsTitle    string
+	Inputs         []input // what to enter
+	Where          string
 	Other          string
 	Next           string
 	Submit         string
@@ -109,6 +112,10 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	if returnTo != "" {
 		v.Hidden = []field{{fieldReturnTo, returnTo}}
 	}
+	if len(plan.Fields) > 0 {
+		v.enter(plan)
+		return v
+	}
 	if plan.NeedsRedirect {
 		v.Action = "/connect/" + url.PathEscape(req.ID) + "/confirm"
 		return v
@@ -116,14 +123,14 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	v.Action = "/connect/" + url.PathEscape(req.ID) + "/permit"
 	if req.Reason == tokenvault.ReasonChooseAccount {
 		v.ChoicesTitle, v.Choices = textChoices, choices(plan.Choices)
-		v.offerOther(req)
+		v.offerOther(req.ID)
 	}
 	return v
 }
 
 // offerOther adds the button that connects another account at the provider.
-func (v *ask) offerOther(req tokenvault.AuthRequest) {
-	v.OtherAction, v.Other = "/connect/"+url.PathEscape(req.ID)+"/confirm", textOther
+func (v *ask) offerOther(id string) {
+	v.OtherAction, v.Other = "/connect/"+url.PathEscape(id)+"/confirm", textOther
 }
 
 // newView shows what a person is about to connect of their own accord.
@@ -137,6 +144,9 @@ func newView(p tokenvault.Provider, in newConnect) ask {
 		Lead:  askLead("", in.organization, p.Name), Why: p.Description, To: initial(p.Name),
 		Next: askNext(reason, p.Name), Submit: askSubmit(reason, p.Name),
 		Action: "/connect/new", Hidden: in.fields(), DeclineMeaning: textNothingYet,
+	}
+	if p.APIKey != nil {
+		v.Next, v.Submit = textEnterNext, textContinue
 	}
 	if in.organization {
 		v.FactsTitle, v.Facts = textDetails, []fact{ownedByOrganization()}
@@ -156,7 +166,7 @@ func askFacts(plan tokenvault.ConnectPlan) []fact {
 		facts = append(facts, ownedByOrganization())
 	}
 	if req.AgentID != "" {
-		value, note := releaseText(req.Release, plan.Provider.Name)
+		value, note := releaseText(req.Release, plan.Provider)
 		facts = append(facts, fact{Label: textFactRelease, Value: value, Note: note}, fact{Label: textFactDuration, Durations: durations()})
 	}
 	return append(facts, fact{Label: textFactExpiry, Time: req.ExpiresAt})

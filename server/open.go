@@ -9,6 +9,7 @@ import (
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/catalog"
+	"github.com/ai-token-vault/tokenvault/flow/apikeyflow"
 	"github.com/ai-token-vault/tokenvault/flow/oauth2flow"
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
 	"github.com/ai-token-vault/tokenvault/spool"
@@ -86,6 +87,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 		Spool:  kept,
 		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount, Origins: cfg.Origins, VerifyURL: cfg.VerifyURL,
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
+			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: cfg.AllowHosts}),
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),
 		},
 		ReturnURLs: cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/dotted"
 	"github.com/ai-token-vault/tokenvault/internal/netguard"
 )
 
@@ -73,7 +73,7 @@ func (f *Flow) userInfo(ctx context.Context, p tokenvault.Provider, token tokenv
 	}
 	r, err := userInfoRequest(ctx, p.OAuth2)
 	if err != nil {
-		return nil, failed(0, errUnreachable)
+		return nil, failed(0, netguard.ErrUnreachable)
 	}
 	r.Header.Set("Authorization", "Bearer "+token.Reveal())
 	r.Header.Set("Accept", "application/json")
@@ -114,24 +114,5 @@ func accountIn(p *tokenvault.OAuth2, sources []map[string]any) tokenvault.Accoun
 	if len(labels) == 0 {
 		labels = []string{"email", "preferred_username", "name"}
 	}
-	return tokenvault.Account{ID: first(sources, ids), Label: first(sources, labels)}
-}
-
-// first returns the first path that holds text or a number, source by source.
-func first(sources []map[string]any, paths []string) string {
-	for _, source := range sources {
-		for _, path := range paths {
-			switch v := at(source, path).(type) {
-			case string:
-				if v != "" && len(v) <= 255 {
-					return v
-				}
-			case json.Number:
-				return v.String()
-			case float64:
-				return fmt.Sprintf("%.0f", v)
-			}
-		}
-	}
-	return ""
+	return tokenvault.Account{ID: dotted.Text(sources, ids), Label: dotted.Text(sources, labels)}
 }

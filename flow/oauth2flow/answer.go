@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/dotted"
 )
 
 // maxToken bounds a token: more does not fit into a header.
@@ -51,7 +52,7 @@ func parseAnswer(p *tokenvault.OAuth2, res response) answer {
 		return ans
 	}
 	token := fields
-	if nested, ok := at(fields, p.TokenPath).(map[string]any); ok && p.TokenPath != "" {
+	if nested, ok := dotted.At(fields, p.TokenPath).(map[string]any); ok && p.TokenPath != "" {
 		token = nested // a refresh may answer at the root what an exchange nests
 	}
 	ans.accessToken, ans.refreshToken = secret(token["access_token"]), secret(token["refresh_token"])
@@ -159,17 +160,4 @@ func seconds(v any) time.Duration {
 		return 0
 	}
 	return time.Duration(min(n, maxLifetime.Seconds()) * float64(time.Second))
-}
-
-// at returns what is at a dotted path, or nil.
-func at(fields map[string]any, path string) any {
-	var v any = fields
-	for name := range strings.SplitSeq(path, ".") {
-		object, ok := v.(map[string]any)
-		if !ok {
-			return nil
-		}
-		v = object[name]
-	}
-	return v
 }

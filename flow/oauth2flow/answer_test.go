@@ -3,7 +3,6 @@ package oauth2flow
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -37,18 +36,6 @@ func TestAnswers(t *testing.T) {
 		}
 		if !c.bad && (ans.accessToken.Reveal() != c.token || strings.Join(ans.scopes, " ") != c.scopes) {
 			t.Errorf("%s: token or scopes %q are wrong", name, ans.scopes)
-		}
-	}
-}
-
-func TestRetryAfter(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for text, want := range map[string]time.Duration{
-		"": 0, "5": 5 * time.Second, "-5": 0, "99999999": 24 * time.Hour, "soon": 0,
-		"Thu, 01 Jan 2026 00:01:00 GMT": time.Minute, "Wed, 31 Dec 2025 00:00:00 GMT": 0,
-	} {
-		if got := retryAfter(text, now); got != want {
-			t.Errorf("retryAfter(%q) = %s, want %s", text, got, want)
 		}
 	}
 }

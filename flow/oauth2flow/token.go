@@ -4,12 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -81,7 +79,7 @@ func (f *Flow) post(ctx context.Context, call tokenCall) (response, *failure) {
 	}
 	return response{
 		status: res.StatusCode, mediaType: res.Header.Get("Content-Type"), body: body,
-		retryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
+		retryAfter: netguard.RetryAfter(res.Header.Get("Retry-After"), time.Now()),
 	}, nil
 }
 
@@ -138,30 +136,12 @@ func (call tokenCall) failed(res response, ans answer) *failure {
 	return &failure{err: e, code: ans.code, sent: true, whole: !errors.Is(ans.problem, errTruncated)}
 }
 
-// The classes of failures without an answer.
-var (
-	errTimeout     = errors.New("no answer in time")
-	errUnreachable = errors.New("connection failed")
-	errCanceled    = errors.New("given up")
-)
-
+// classOf keeps of a transport's error what may be told.
 func classOf(err error) error {
 	if field, ok := errors.AsType[*tokenvault.FieldError](err); ok {
 		return field
 	}
-	if blocked := (*netguard.BlockedError)(nil); errors.As(err, &blocked) {
-		return blocked
-	}
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		return errTimeout
-	}
-	switch {
-	case errors.Is(err, netguard.ErrTooLarge):
-		return netguard.ErrTooLarge
-	case errors.Is(err, context.Canceled):
-		return errCanceled
-	}
-	return errUnreachable
+	return netguard.Class(err)
 }
 
 // knownCode returns code if it is one that the RFCs or the provider's entry name.
@@ -178,15 +158,4 @@ func knownCode(p tokenvault.Provider, code string) string {
 		return code
 	}
 	return ""
-}
-
-// retryAfter reads seconds or an HTTP date (RFC 9110 §10.2.3), at most a day.
-func retryAfter(text string, now time.Time) time.Duration {
-	wait := time.Duration(0)
-	if seconds, err := strconv.Atoi(text); err == nil {
-		wait = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		wait = at.Sub(now)
-	}
-	return min(max(wait, 0), 24*time.Hour)
 }

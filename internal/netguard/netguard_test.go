@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPublic(t *testing.T) {
@@ -80,5 +81,17 @@ func TestReadBody(t *testing.T) {
 	}
 	if _, err := ReadBody(strings.NewReader("fives"), 4); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("err = %v, want ErrTooLarge", err)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Duration{
+		"": 0, "5": 5 * time.Second, "-5": 0, "99999999": 24 * time.Hour, "soon": 0,
+		"Thu, 01 Jan 2026 00:01:00 GMT": time.Minute, "Wed, 31 Dec 2025 00:00:00 GMT": 0,
+	} {
+		if got := RetryAfter(text, now); got != want {
+			t.Errorf("RetryAfter(%q) = %s, want %s", text, got, want)
+		}
 	}
 }
