@@ -19,6 +19,32 @@ func (s *site) connectedTo(t *testing.T, mode string) *client.Client {
 	return s.connected(t)
 }
 
+// Every way in which a provider spoils the way back ends without a connect.
+func TestEverySpoiltReturnIsRefused(t *testing.T) {
+	s := misbehaving(t)
+	ends := map[string]string{
+		"state_dropped": "/connect/error?code=state_invalid", "state_duplicated": "/connect/error?code=state_invalid",
+		"wrong_iss": "/connect/error?code=state_invalid", "denied_with_script": "/connect/ar_",
+	}
+	for _, mode := range s.op.Modes(t).Callback {
+		want, ok := ends[mode]
+		if !ok {
+			t.Errorf("%s: no end is stated", mode)
+			continue
+		}
+		s.op.Mode(t, mode)
+		asked := s.tokenRequests(t)
+		req := mustAsk(t, s.agent(t, "alice"))
+		end := s.browser(t, "alice").connect(t, req, "alice")
+		if !strings.HasPrefix(end.url, s.url+want) || strings.Contains(end.text, "alert(1)") || strings.Contains(end.text, "evil") {
+			t.Errorf("%s: led to %s: %s", mode, end.url, end.text)
+		}
+		if n := s.tokenRequests(t) - asked; n != 0 || len(s.connectionsOf(t, "alice")) != 0 {
+			t.Errorf("%s: %d codes were exchanged", mode, n)
+		}
+	}
+}
+
 // R11: an expires_in that is absent, text, negative or huge: the lifetime is
 // clamped or unknown, and the provider is asked once for what has expired, not
 // again and again.

@@ -90,7 +90,7 @@ func misbehaving(t *testing.T) *site {
 	op := testop.StartMock(t)
 	return newSite(t, op, filepath.Join(t.TempDir(), "data"), append(session(t), define(t, op, fmt.Sprintf(
 		`authorizationUrl: "%[1]s/authorize", tokenUrl: "%[1]s/token", revocationUrl: "%[1]s/revoke", userInfoUrl: "%[1]s/userinfo",
-scopeImplies: {dummy: [email]}`, op.Issuer)))...) // "dummy" is what it always grants
+jwksUrl: "%[1]s/jwks", scopeImplies: {dummy: [email]}`, op.Issuer)))...) // "dummy" is what it always grants
 }
 
 // define writes the definition of the provider "idp" and returns the flag that

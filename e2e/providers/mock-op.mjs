@@ -1,6 +1,6 @@
 // A provider that misbehaves (npm oauth2-mock-server): one named misbehaviour at a
-// time, chosen by POST /mode {name} at the control server. It is no security
-// reference: it accepts any code and any refresh token.
+// time, chosen by POST /mode {name} at the control server; GET /modes lists them. It is
+// no security reference: it accepts any code and any refresh token.
 import { Events, OAuth2Server } from 'oauth2-mock-server';
 import { control, endWithParent, readJSON } from './loopback.mjs';
 
@@ -33,6 +33,28 @@ const answers = {
   crlf_token: (res) => { res.body.access_token = 'abc\r\nX-Injected: 1'; },
 };
 
+const hour = 3600;
+const now = () => Math.floor(Date.now() / 1000);
+
+/** What each misbehaviour does to the claims of an id_token. */
+const claims = {
+  id_token_wrong_aud: (payload) => { payload.aud = 'somebody-else'; },
+  id_token_expired: (payload) => { Object.assign(payload, { iat: now() - 2 * hour, exp: now() - hour }); },
+  id_token_future: (payload) => { Object.assign(payload, { iat: now() + hour, nbf: now() + hour, exp: now() + 2 * hour }); },
+};
+
+/** What each misbehaviour does to the way back. */
+const returns = {
+  state_dropped: (url) => url.searchParams.delete('state'),
+  state_duplicated: (url) => url.searchParams.append('state', 'another'),
+  wrong_iss: (url) => url.searchParams.set('iss', 'https://evil.example'),
+  denied_with_script: (url) => {
+    url.searchParams.delete('code');
+    url.searchParams.set('error', 'access_denied');
+    url.searchParams.set('error_description', '<script>alert(1)</script>');
+  },
+};
+
 const server = new OAuth2Server();
 await server.issuer.keys.generate('RS256');
 await server.start(Number(process.env.PORT ?? 0), '127.0.0.1');
@@ -40,9 +62,14 @@ server.service.on(Events.BeforeResponse, (res, req) => {
   tokenCalls += 1;
   answers[mode]?.(res, req);
 });
+server.service.on(Events.BeforeTokenSigning, (token) => {
+  if (token.payload.aud) claims[mode]?.(token.payload); // an access token has none
+});
+server.service.on(Events.BeforeAuthorizeRedirect, (redirect) => returns[mode]?.(redirect.url));
 
 const controlURL = await control({
   'POST /mode': async (req) => { mode = (await readJSON(req)).name; },
+  'GET /modes': () => ({ token: Object.keys(answers), idToken: Object.keys(claims), callback: Object.keys(returns) }),
   'GET /stats': () => ({ 'POST /token': tokenCalls }),
 });
 endWithParent();

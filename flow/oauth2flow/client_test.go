@@ -24,7 +24,7 @@ import (
 	"github.com/ai-token-vault/tokenvault/flow/oauth2flow"
 )
 
-func TestEveryClientAuthenticationConnects(t *testing.T) {
+func TestEveryClientAuthenticationConnectsRefreshesAndRevokes(t *testing.T) {
 	b := strict(t)
 	for auth, client := range map[tokenvault.ClientAuth]tokenvault.Client{
 		tokenvault.ClientSecretBasic: {ID: "vault-basic", Secret: tokenvault.NewSecret("secret-of-vault-basic-7f3a9c51d2")},
@@ -34,13 +34,15 @@ func TestEveryClientAuthenticationConnects(t *testing.T) {
 		for _, pushed := range []bool{false, true} {
 			t.Run(string(auth)+map[bool]string{true: " pushed"}[pushed], func(t *testing.T) {
 				b.provider.OAuth2.ClientAuth, b.client = auth, client
-				b.connectAndRefresh(t, pushed)
+				b.connectRefreshRevoke(t, pushed)
 			})
 		}
 	}
 }
 
-func (b *bench) connectAndRefresh(t *testing.T, pushed bool) {
+// connectRefreshRevoke goes through the whole life of a grant, each step with the
+// client's authentication.
+func (b *bench) connectRefreshRevoke(t *testing.T, pushed bool) {
 	t.Helper()
 	b.provider.OAuth2.PushedAuthorizationURL = ""
 	if pushed {
@@ -48,11 +50,18 @@ func (b *bench) connectAndRefresh(t *testing.T, pushed bool) {
 	}
 	before := b.op.Stats(t)["POST /request"]
 	done := b.connect(t)
-	if out, ok := b.refresh(t.Context(), done.Credential).(tokenvault.Rotated); !ok {
-		t.Errorf("refresh = %#v", out)
-	}
 	if n := b.op.Stats(t)["POST /request"] - before; (n == 1) != pushed {
 		t.Errorf("%d requests were pushed", n)
+	}
+	next, ok := b.refresh(t.Context(), done.Credential).(tokenvault.Rotated)
+	if !ok {
+		t.Fatalf("refresh = %#v", next)
+	}
+	if err := b.flow.RevokeGrant(t.Context(), tokenvault.RefreshInput{Provider: b.provider, Client: b.client, Credential: next.Credential}); err != nil {
+		t.Errorf("revoke: %v", err)
+	}
+	if out, ok := b.refresh(t.Context(), next.Credential).(tokenvault.Rejected); !ok {
+		t.Errorf("refresh of a revoked grant = %#v, want Rejected", out)
 	}
 }
 
@@ -73,9 +82,8 @@ func TestASignedAssertionAuthenticatesTheClient(t *testing.T) {
 			t.Run(name+" as "+form, func(t *testing.T) {
 				b.op.JWKS(t, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k1", Use: "sig"}}})
 				b.client = tokenvault.Client{AppID: "app_1", ID: "vault-jwt", Secret: tokenvault.NewSecret(text)}
-				done := b.connect(t)
-				if out, ok := b.refresh(t.Context(), done.Credential).(tokenvault.Rotated); !ok {
-					t.Errorf("refresh = %#v", out)
+				for _, pushed := range []bool{false, true} {
+					b.connectRefreshRevoke(t, pushed)
 				}
 			})
 		}

@@ -217,38 +217,37 @@ func TestASecondIndependentProvider(t *testing.T) {
 	}
 }
 
-func TestMisbehavingProvider(t *testing.T) {
+// Every way in which a provider misbehaves at its token endpoint has one outcome.
+func TestEveryMisbehaviourHasAnOutcome(t *testing.T) {
 	op := testop.StartMock(t)
 	b := benchOf(op, tokenvault.OAuth2{AuthorizationURL: op.Issuer + "/authorize", TokenURL: op.Issuer + "/token"}, "client", "canary-client-secret")
 	cred := tokenvault.Credential{Issuer: op.Issuer, TokenURL: op.Issuer + "/token", RefreshToken: tokenvault.NewSecret("canary-refresh-token")}
-	for mode, want := range map[string]func(tokenvault.RefreshOutcome) bool{
+	outcomes := map[string]func(tokenvault.RefreshOutcome) bool{
 		"no_expires_in":       expires(0),
 		"expires_in_string":   expires(time.Hour),
 		"expires_in_huge":     expires(400 * 24 * time.Hour),
 		"expires_in_negative": expires(0),
-		"no_token_type":       func(o tokenvault.RefreshOutcome) bool { _, ok := o.(tokenvault.Rotated); return ok },
-		"scope_array": func(o tokenvault.RefreshOutcome) bool {
-			r, ok := o.(tokenvault.Rotated)
-			return ok && strings.Join(r.Scopes, " ") == "a b"
-		},
-		"scope_downgrade": func(o tokenvault.RefreshOutcome) bool {
-			r, ok := o.(tokenvault.Rotated)
-			return ok && strings.Join(r.Scopes, " ") == "read"
-		},
-		"no_refresh_token": func(o tokenvault.RefreshOutcome) bool {
-			r, ok := o.(tokenvault.Rotated)
-			return ok && r.Credential.RefreshToken.IsZero()
-		},
-		"invalid_grant":   isRejected,
-		"error200":        isRejected,
-		"slack_ok_false":  isRejected,
-		"status_500":      isTransient,
-		"status_429":      isTransient,
-		"invalid_client":  isTransient,
-		"secret_in_error": isTransient,
-		"token_8mb":       func(o tokenvault.RefreshOutcome) bool { _, ok := o.(tokenvault.Uncertain); return ok },
-		"crlf_token":      isTransient,
-	} {
+		"no_token_type":       rotates(func(tokenvault.Rotated) bool { return true }),
+		"scope_array":         rotates(func(r tokenvault.Rotated) bool { return strings.Join(r.Scopes, " ") == "a b" }),
+		"scope_downgrade":     rotates(func(r tokenvault.Rotated) bool { return strings.Join(r.Scopes, " ") == "read" }),
+		"no_refresh_token":    rotates(func(r tokenvault.Rotated) bool { return r.Credential.RefreshToken.IsZero() }),
+		"rotate":              rotates(func(r tokenvault.Rotated) bool { return r.Credential.RefreshToken.Reveal() == "rt-1" }),
+		"invalid_grant":       isRejected,
+		"error200":            isRejected,
+		"slack_ok_false":      isRejected,
+		"status_500":          isTransient,
+		"status_429":          isTransient,
+		"invalid_client":      isTransient,
+		"secret_in_error":     isTransient,
+		"token_8mb":           func(o tokenvault.RefreshOutcome) bool { _, ok := o.(tokenvault.Uncertain); return ok },
+		"crlf_token":          isTransient,
+	}
+	for _, mode := range op.Modes(t).Token {
+		want, ok := outcomes[mode]
+		if !ok {
+			t.Errorf("%s: no outcome is stated", mode)
+			continue
+		}
 		op.Mode(t, mode)
 		outcome := b.refresh(t.Context(), cred)
 		if !want(outcome) {
@@ -260,10 +259,37 @@ func TestMisbehavingProvider(t *testing.T) {
 	}
 }
 
+// An id_token that does not verify connects nobody.
+func TestAMisbehavingIDTokenConnectsNobody(t *testing.T) {
+	op := testop.StartMock(t)
+	b := benchOf(op, tokenvault.OAuth2{
+		AuthorizationURL: op.Issuer + "/authorize", TokenURL: op.Issuer + "/token", JWKSURL: op.Issuer + "/jwks", AlwaysScopes: []string{"openid"},
+	}, "client", "canary-client-secret")
+	op.Mode(t, "ok")
+	if done := b.connect(t); done.Account.ID != "johndoe" {
+		t.Fatalf("an id_token that is sound: %+v", done.Account)
+	}
+	modes := op.Modes(t).IDToken
+	if len(modes) != 3 {
+		t.Errorf("modes: %q, want 3", modes)
+	}
+	for _, mode := range modes {
+		op.Mode(t, mode)
+		_, err := b.flow.Complete(t.Context(), b.begin(t, "alice"))
+		if failed, ok := errors.AsType[*tokenvault.ProviderError](err); !ok || failed.Op != "id_token" {
+			t.Errorf("%s: err = %v, want one about the id_token", mode, err)
+		}
+	}
+}
+
 func expires(want time.Duration) func(tokenvault.RefreshOutcome) bool {
+	return rotates(func(r tokenvault.Rotated) bool { return r.ExpiresIn == want })
+}
+
+func rotates(as func(tokenvault.Rotated) bool) func(tokenvault.RefreshOutcome) bool {
 	return func(o tokenvault.RefreshOutcome) bool {
 		r, ok := o.(tokenvault.Rotated)
-		return ok && r.ExpiresIn == want
+		return ok && as(r)
 	}
 }
 

@@ -169,6 +169,16 @@ func (op *OP) Mode(t testing.TB, name string) {
 	op.control(t, http.MethodPost, "/mode", map[string]string{"name": name}, nil)
 }
 
+// Modes are the misbehaviours of a provider from [StartMock], by what they spoil.
+type Modes struct{ Token, IDToken, Callback []string }
+
+// Modes returns every misbehaviour.
+func (op *OP) Modes(t testing.TB) (m Modes) {
+	t.Helper()
+	op.control(t, http.MethodGet, "/modes", nil, &m)
+	return m
+}
+
 // JWKS sets the keys of the client vault-jwt of a provider from [Start].
 func (op *OP) JWKS(t testing.TB, jwks any) {
 	t.Helper()
