@@ -137,6 +137,9 @@ func (k *dataKeys) open(ctx context.Context, at place, rec SealedRecord, wrapped
 	if rec.KeySpace != at.space() {
 		return nil, fmt.Errorf("%s record of another key space: %w", at.table, ErrUnsealable)
 	}
+	if version, err := envelope.KeyVersion(rec.Blob); err != nil || version != rec.KeyVersion {
+		return nil, fmt.Errorf("%s record: %w", at.table, ErrUnsealable)
+	}
 	key, err := k.get(ctx, keyRef{at.owner.Tenant, rec.KeySpace, rec.KeyVersion}, wrapped)
 	if err != nil {
 		return nil, err

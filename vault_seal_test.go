@@ -1,8 +1,10 @@
 package tokenvault_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -33,7 +35,7 @@ func (s *tamper) AppendAudit(ctx context.Context, events []tokenvault.Event) err
 	return s.Store.AppendAudit(ctx, events)
 }
 
-func tamperedRig(t *testing.T) (*rig, *tamper) {
+func tamperedRig(t testing.TB) (*rig, *tamper) {
 	t.Helper()
 	r := &rig{store: memory.New(nil), key: rootKey(t), flow: &scriptedFlow{}}
 	r.flow.completed = tokenvault.Completed{Credential: credential("at-0", "rt-0"), Account: tokenvault.Account{ID: "acc-1"}}
@@ -59,10 +61,63 @@ func TestK1ASealedCredentialStaysInItsPlace(t *testing.T) {
 			r, s := tamperedRig(t)
 			s.candidates = func(list []tokenvault.Candidate) { change(&list[0]) }
 			access, err := r.resolve(t, "read")
-			if access != nil || !errors.Is(err, tokenvault.ErrUnsealable) && !errors.Is(err, tokenvault.ErrNotFound) {
+			if access != nil || !errors.Is(err, tokenvault.ErrUnsealable) {
 				t.Errorf("Resolve = %v, %v; want ErrUnsealable", access, err)
 			}
 		})
+	}
+}
+
+// K2: a sealed record with any bit flipped, cut short anywhere, empty, longer, or of
+// another format is an error and nothing else.
+func TestK2ADamagedRecordIsAnErrorOnly(t *testing.T) {
+	r, s := tamperedRig(t)
+	whole := s.blob(t, r)
+	damaged := [][]byte{nil, {}, append(bytes.Clone(whole), 0), append([]byte{0}, whole...)}
+	for i := range whole {
+		flipped := bytes.Clone(whole)
+		flipped[i] ^= 1 << (i % 8)
+		damaged = append(damaged, whole[:i], flipped)
+	}
+	for format := range 256 {
+		if other := bytes.Clone(whole); byte(format) != whole[0] {
+			other[0] = byte(format)
+			damaged = append(damaged, other)
+		}
+	}
+	for _, blob := range damaged {
+		s.wantUnsealable(t, r, blob)
+	}
+}
+
+func FuzzK2ADamagedRecordIsAnErrorOnly(f *testing.F) {
+	for _, blob := range []string{"", "\x01", "\x01\x00\x00\x00\x01", strings.Repeat("\x01", 64)} {
+		f.Add([]byte(blob), uint8(0), 0)
+	}
+	r, s := tamperedRig(f)
+	whole := s.blob(f, r)
+	f.Fuzz(func(t *testing.T, blob []byte, flip uint8, at int) {
+		s.wantUnsealable(t, r, blob)
+		if altered := bytes.Clone(whole); flip != 0 { // and what is nearly right
+			altered[uint(at)%uint(len(altered))] ^= flip //nolint:gosec // any place will do
+			s.wantUnsealable(t, r, altered)
+		}
+	})
+}
+
+// blob returns the sealed credential of the rig's connection.
+func (s *tamper) blob(t testing.TB, r *rig) (whole []byte) {
+	t.Helper()
+	s.candidates = func(list []tokenvault.Candidate) { whole = bytes.Clone(list[0].Record.Blob) }
+	r.token(t, "read")
+	return whole
+}
+
+func (s *tamper) wantUnsealable(t testing.TB, r *rig, blob []byte) {
+	t.Helper()
+	s.candidates = func(list []tokenvault.Candidate) { list[0].Record.Blob = blob }
+	if access, err := r.resolve(t, "read"); access != nil || !errors.Is(err, tokenvault.ErrUnsealable) {
+		t.Errorf("%x: Resolve = %v, %v; want ErrUnsealable", blob, access, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -125,5 +126,18 @@ func TestC13TheHostHeaderChangesNoURL(t *testing.T) {
 		if got, _ := paused.json(t, "authRequest.connectUrl").(string); !strings.HasPrefix(got, origin+"/connect/") {
 			t.Errorf("%s: connect URL %s", name, got)
 		}
+	}
+}
+
+// C5: a state whose time is over is like one that never was, in the browser too.
+func TestC5AStateAfterItsTimeLeadsToAnError(t *testing.T) {
+	r := newRig(t, func(o *tokenvault.Options) { o.AttemptTTL = time.Nanosecond })
+	left := r.leave(t, "alice", r.ask(t, "alice").ID, "")
+	res := r.back("alice", left, "code=code")
+	if got := res.Header.Get("Location"); got != origin+"/connect/error?code=state_invalid" {
+		t.Errorf("the return led to %q", got)
+	}
+	if n := r.flow.exchanges.Load(); n != 0 {
+		t.Errorf("%d codes were exchanged", n)
 	}
 }

@@ -241,7 +241,7 @@ func readOnly(t *testing.T) string {
 	return dir
 }
 
-func TestRefuseKeyFile(t *testing.T) {
+func TestK3RefuseKeyFile(t *testing.T) {
 	t.Run("corrupt", func(t *testing.T) {
 		s := newSite(t)
 		s.change(os.WriteFile(s.key(), []byte("hunter2"), 0o600))
