@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault/internal/envelope"
@@ -96,22 +97,23 @@ type AuditBreak struct {
 
 // String says it in one line.
 func (b AuditBreak) String() string {
-	at := fmt.Sprintf("position %d of writer %q", b.Position, b.Writer)
+	at := fmt.Sprintf("position %d of writer %+q", b.Position, b.Writer)
+	id := strings.Trim(strconv.QuoteToASCII(b.EventID), `"`) // of an export it may be anything
 	switch b.Problem {
 	case AuditAltered:
-		return fmt.Sprintf("entry %s, %s: it or the entry before it was altered", b.EventID, at)
+		return fmt.Sprintf("entry %s, %s: it or the entry before it was altered", id, at)
 	case AuditMissing:
-		return fmt.Sprintf("entry %s: before it, %s is missing", b.EventID, at)
+		return fmt.Sprintf("entry %s: before it, %s is missing", id, at)
 	case AuditReordered:
-		return fmt.Sprintf("entry %s: it stands before %s: entries were reordered", b.EventID, at)
+		return fmt.Sprintf("entry %s: it stands before %s: entries were reordered", id, at)
 	case AuditInserted:
-		return fmt.Sprintf("entry %s, %s: it was inserted", b.EventID, at)
+		return fmt.Sprintf("entry %s, %s: it was inserted", id, at)
 	case AuditTruncated:
-		return fmt.Sprintf("%s and what followed are missing: a signed head names %s as written", at, b.EventID)
+		return fmt.Sprintf("%s and what followed are missing: a signed head names %s as written", at, id)
 	case AuditRewritten:
-		return fmt.Sprintf("entry %s, %s: the chain up to it is not the one that was signed", b.EventID, at)
+		return fmt.Sprintf("entry %s, %s: the chain up to it is not the one that was signed", id, at)
 	case AuditHeadForged:
-		return fmt.Sprintf("the head of entry %s, %s: its signature is not by this vault's key", b.EventID, at)
+		return fmt.Sprintf("the head of entry %s, %s: its signature is not by this vault's key", id, at)
 	}
 	return string(b.Problem)
 }

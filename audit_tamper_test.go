@@ -14,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
@@ -391,4 +394,54 @@ func TestAReleaseIsAttributed(t *testing.T) {
 	if e.ActorID != "helper" || e.Owner != org || e.ForUserID != "bob" || e.RunID != "run" || e.ThreadID != "thread" {
 		t.Errorf("the release is recorded as %+v", e)
 	}
+}
+
+func TestAToolIsAttributed(t *testing.T) {
+	r := newRig(t)
+	r.connect(t, "read")
+	spec := tokenvault.ToolSpec{
+		ProviderID: "mail", Scopes: []string{"read"}, Release: tokenvault.ReleaseToken,
+		CallIDs: func(context.Context) (runID, threadID string) { return "run", "thread" },
+	}
+	tool := tokenvault.AuthenticatedTool(r.Vault, spec, func(context.Context, int, *tokenvault.Access) (int, error) { return 0, nil })
+	if _, err := tool(t.Context(), aliceAgent, 0); err != nil {
+		t.Fatal(err)
+	}
+	if e := r.events(t, tokenvault.EventReleased); len(e) != 1 || e[0].RunID != "run" || e[0].ThreadID != "thread" {
+		t.Errorf("the release is recorded as %+v", e)
+	}
+}
+
+// Whatever is read as an export, the answer is a report or a FieldError.
+func FuzzVerifyExport(f *testing.F) {
+	e, h := someEvent(), tokenvault.AuditHead{Tenant: "acme", Writer: "w", Position: 7, EventID: "ev_0000000000000042", KeyVersion: 1, MAC: []byte("mac"), Cut: []byte("cut")}
+	for _, line := range []tokenvault.AuditLine{{Entry: &e}, {Head: &h}} {
+		text, err := json.Marshal(line)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"type":"entry"}{"type":"head"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		report, err := tokenvault.VerifyExport(bytes.NewReader(text))
+		if err != nil && !errors.Is(err, tokenvault.ErrInvalid) {
+			t.Error(err)
+		}
+		if report.Broken != nil && strings.Contains(report.Broken.String(), "%!") {
+			t.Errorf("%q", report.Broken)
+		}
+		var line tokenvault.AuditLine
+		if json.Unmarshal(text, &line) != nil {
+			return
+		}
+		again, err := json.Marshal(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var same tokenvault.AuditLine
+		if err := json.Unmarshal(again, &same); err != nil || !cmp.Equal(line, same, cmpopts.EquateEmpty()) {
+			t.Errorf("read again, the line differs: %v", err)
+		}
+	})
 }

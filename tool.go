@@ -10,6 +10,9 @@ type ToolSpec struct {
 	ProviderID string
 	Scopes     []string
 	Release    Release // default: see [ResolveRequest]
+	// CallIDs returns the agent's run and the conversation that a call belongs to,
+	// for audit. nil: they are not recorded.
+	CallIDs func(ctx context.Context) (runID, threadID string)
 	// Pause is called when the owner has to act first. It returns nil to have the
 	// tool tried again, as [Vault.WaitForOwner] does, or an error to return: a
 	// framework's own interrupt. nil returns the *[AuthRequiredError] itself.
@@ -27,7 +30,11 @@ const maxPauses = 3
 func AuthenticatedTool[In, Out any](v *Vault, spec ToolSpec, run func(ctx context.Context, in In, access *Access) (Out, error)) func(ctx context.Context, actor Actor, in In) (Out, error) {
 	return func(ctx context.Context, actor Actor, in In) (Out, error) {
 		resolve := func() (*Access, error) {
-			return v.Resolve(ctx, actor, ResolveRequest{ProviderID: spec.ProviderID, Scopes: spec.Scopes, Release: spec.Release})
+			req := ResolveRequest{ProviderID: spec.ProviderID, Scopes: spec.Scopes, Release: spec.Release}
+			if spec.CallIDs != nil {
+				req.RunID, req.ThreadID = spec.CallIDs(ctx)
+			}
+			return v.Resolve(ctx, actor, req)
 		}
 		var none Out
 		for pauses := 0; ; pauses++ {

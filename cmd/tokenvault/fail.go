@@ -43,7 +43,9 @@ func flagOf(field string) string {
 		return "--api-key-file"
 	case "providerId":
 		return "provider"
-	case "scopes", "server", "ttl":
+	case "olderThan":
+		return "--older-than"
+	case "scopes", "server", "ttl", "file":
 		return "--" + field
 	}
 	return field

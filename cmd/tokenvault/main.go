@@ -32,6 +32,7 @@ type cli struct {
 	App      appCmd      `cmd:"" help:"Register the OAuth apps with which users connect."`
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list, rotate and revoke the keys of agents and back ends."`
 	Key      keyCmd      `cmd:"" help:"List, check and rotate the keys with which everything is sealed."`
+	Audit    auditCmd    `cmd:"" help:"List, verify, export and prune the audit log."`
 	Provider providerCmd `cmd:"" help:"List, show and check providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
