@@ -94,6 +94,7 @@ func (t *tx) chain(ctx context.Context, tenant string) (chainEnd, error) {
 
 // appendEvents writes events in the transaction. An event without a kind is none.
 func (t *tx) appendEvents(ctx context.Context, events ...tokenvault.Event) error {
+	ctx = context.WithoutCancel(ctx) // as of every statement of a transaction
 	stmt := t.StmtContext(ctx, t.store.insertEvent)
 	defer func() { _ = stmt.Close() }() // of this transaction; the kept one stays
 	for _, e := range events {

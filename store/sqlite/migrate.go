@@ -44,7 +44,7 @@ func (s *Store) goose(db *sql.DB) (*goose.Provider, error) {
 // than what this binary knows. Its connection cannot write, not even to change
 // the journal mode.
 func (s *Store) checkSchema(ctx context.Context) (err error) {
-	db, err := open(s.path, 1, "mode=ro&_pragma=busy_timeout(10000)&_dqs=0&_defensive=1")
+	db, err := s.openPool(1, "mode=ro&_pragma=busy_timeout(10000)&_dqs=0&_defensive=1")
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@
 // to ten seconds for another process, then fails with
 // [tokenvault.ErrUnavailable].
 //
+// Each connection keeps the statements that it has run: see statements.go.
+//
 // # Time
 //
 // Times are integer microseconds since 1970 in UTC. The clock is the database's
@@ -24,6 +26,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -43,15 +46,19 @@ type Options struct {
 	// Clock replaces the database's clock in tests. It is read to the
 	// microsecond. Nil: the database's clock.
 	Clock func() time.Time
+	// Driver names a driver of database/sql to use in the place of "sqlite", which it
+	// wraps: for tests and benches that count statements.
+	Driver string
 	// Logger receives migrations and warnings. Nil: nothing is logged.
 	Logger *slog.Logger
 }
 
 // A Store is a [tokenvault.Store] in one SQLite file.
 type Store struct {
-	path  string
-	clock func() time.Time
-	log   *slog.Logger
+	path   string
+	driver string
+	clock  func() time.Time
+	log    *slog.Logger
 
 	writer *sql.DB // one connection
 	reader *sql.DB // a pool of connections that cannot write
@@ -75,7 +82,7 @@ func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	if opts == nil {
 		opts = &Options{}
 	}
-	s := &Store{clock: opts.Clock, log: opts.Logger}
+	s := &Store{driver: cmp.Or(opts.Driver, "sqlite"), clock: opts.Clock, log: opts.Logger}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -109,13 +116,13 @@ func (s *Store) openDatabases(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if s.writer, err = open(s.path, 1, pragmas+"&_txlock=immediate"); err != nil {
+	if s.writer, err = s.openPool(1, pragmas+"&_txlock=immediate"); err != nil {
 		return err
 	}
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if s.reader, err = open(s.path, max(4, runtime.GOMAXPROCS(0)), pragmas+"&_pragma=query_only(1)"); err != nil {
+	if s.reader, err = s.openPool(max(4, runtime.GOMAXPROCS(0)), pragmas+"&_pragma=query_only(1)"); err != nil {
 		return err
 	}
 	return s.prepareStatements(ctx)
@@ -144,12 +151,16 @@ func (s *Store) prepareStatements(ctx context.Context) error {
 const pragmas = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 	"&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&_dqs=0&_defensive=1"
 
-// open returns a pool of size connections with the driver's parameters.
-func open(path string, size int, parameters string) (*sql.DB, error) {
-	file := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: parameters}
-	db, err := sql.Open("sqlite", file.String())
+// openPool returns a pool of size connections with the driver's parameters.
+func (s *Store) openPool(size int, parameters string) (*sql.DB, error) {
+	file := url.URL{Scheme: "file", Path: filepath.ToSlash(s.path), RawQuery: parameters}
+	registered, err := sql.Open(s.driver, "") // does not connect
 	if err != nil {
 		return nil, err
+	}
+	db := sql.OpenDB(keeper{base: registered.Driver(), name: file.String()})
+	if err := registered.Close(); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	db.SetMaxOpenConns(size)
 	db.SetMaxIdleConns(size)
