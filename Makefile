@@ -27,7 +27,7 @@ deps: ## Install what tests and demo miss: Node packages, Chromium (Debian)
 
 .PHONY: build
 build: ## Build bin/tokenvault: static, reproducible, no Node needed
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BINARY) ./cmd/tokenvault
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BINARY) ./cmd/tokenvault
 
 .PHONY: demo
 demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself; MODE=local, session, verifier, assertion or signin

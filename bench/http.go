@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,124 +8,144 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/httpapi"
 )
 
 const (
 	connections = 64
-	window      = 4 * time.Second
-	httpGoal    = 0.25
+	httpTurns   = 9
+	httpWindow  = time.Second
+
+	httpGoal  = 0.25
+	cpuGoal   = 5.5
+	auditHTTP = 0.85
 )
 
-// serveHello is the floor: the least that a net/http server does. It prints its
-// address like the server prints its own.
-func serveHello(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Printf("Serving http://%s\n", listener.Addr())
-	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"hello":"world"}`)
-	})}
-	go func() { <-ctx.Done(); _ = srv.Close() }()
-	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+// A requester makes the request of one measure.
+type requester func(ctx context.Context, base string) (*http.Request, error)
+
+func getHello(ctx context.Context, base string) (*http.Request, error) {
+	return http.NewRequestWithContext(ctx, http.MethodGet, base+"/", http.NoBody)
 }
 
-// httpRatio compares resolves per second over HTTP, with key and audit, with the
-// floor, at 64 connections.
-func httpRatio(ctx context.Context, binary, data string, key tokenvault.Secret) (result, error) {
+func (b *bench) postResolve(ctx context.Context, base string) (*http.Request, error) {
+	body := strings.NewReader(`{"scopes":["repo"],"release":"token"}`)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/credentials/github/resolve", body)
+	if err == nil {
+		r.Header.Set("Authorization", "Bearer "+b.seeded.key.Reveal())
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r, err
+}
+
+// A contestant is a server that takes turns with others.
+type contestant struct {
+	*process
+	client  *http.Client
+	request requester
+	rates   []float64 // requests per second, by turn
+	costs   []float64 // CPU time per request in µs, by turn
+}
+
+// http compares the shipped binary with its default configuration, over HTTP with
+// key and audit, with the floor; and the API with audit with the API without.
+func (b *bench) http(ctx context.Context) ([]result, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return result{}, err
+		return nil, err
 	}
-	hello := exec.CommandContext(ctx, self, "-hello") //nolint:gosec // this program itself
-	floor, err := rateOf(ctx, hello, func(ctx context.Context, base string) (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodGet, base+"/", http.NoBody)
-	})
-	if err != nil {
-		return result{}, fmt.Errorf("floor: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, binary, "serve", "--data-dir", data, "--listen", "127.0.0.1:0") //nolint:gosec // our own binary
-	ours, err := rateOf(ctx, cmd, func(ctx context.Context, base string) (*http.Request, error) {
-		body := strings.NewReader(`{"scopes":["repo"],"release":"token"}`)
-		r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/credentials/github/resolve", body)
-		if err == nil {
-			r.Header.Set("Authorization", "Bearer "+key.Reveal())
-			r.Header.Set("Content-Type", "application/json")
+	data := filepath.Dir(b.seeded.path)
+	var all []*contestant
+	for _, c := range []struct {
+		request requester
+		command []string
+	}{
+		{getHello, []string{b.hello}},
+		{b.postResolve, append([]string{b.binary}, b.serveArgs()...)},
+		{b.postResolve, []string{self, "-serve", data, "-audit=true"}},
+		{b.postResolve, []string{self, "-serve", data, "-audit=false"}},
+	} {
+		p, err := launch(ctx, c.command[0], c.command[1:]...)
+		if err != nil {
+			return nil, err
 		}
-		return r, err
-	})
-	if err != nil {
-		return result{}, fmt.Errorf("server: %w", err)
+		defer p.stop()
+		all = append(all, &contestant{process: p, request: c.request, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}}})
 	}
-	return result{
-		name: "http_resolve_rate", ratio: ours / floor, goal: httpGoal, atLeast: true,
-		detail: fmt.Sprintf("%.0f/s against %.0f/s of net/http", ours, floor),
+	for turn := range httpTurns + 1 { // the first warms up
+		for _, c := range all {
+			if err := c.turn(ctx, turn > 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	hello, ours, audited, silent := all[0], all[1], all[2], all[3]
+	return []result{
+		{
+			name: "http_resolve_rate", ratio: median(ratios(ours.rates, hello.rates)), goal: httpGoal, atLeast: true,
+			detail: fmt.Sprintf("%.0f/s against %.0f/s of net/http", median(ours.rates), median(hello.rates)),
+		},
+		{
+			name: "http_resolve_cpu", ratio: median(ratios(ours.costs, hello.costs)), goal: cpuGoal,
+			detail: fmt.Sprintf("%.0f µs of CPU per request against %.0f µs of net/http", median(ours.costs), median(hello.costs)),
+		},
+		{
+			name: "http_audit_rate", ratio: median(ratios(audited.rates, silent.rates)), goal: auditHTTP, atLeast: true,
+			detail: fmt.Sprintf("%.0f/s with audit, %.0f/s without", median(audited.rates), median(silent.rates)),
+		},
 	}, nil
 }
 
-// rateOf starts a server, waits for the line that names its address, and counts
-// answers.
-func rateOf(ctx context.Context, cmd *exec.Cmd, request func(context.Context, string) (*http.Request, error)) (rate float64, err error) {
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return 0, err
+func ratios(a, b []float64) []float64 {
+	all := make([]float64, len(a))
+	for i := range a {
+		all[i] = a[i] / b[i]
 	}
-	if err := cmd.Start(); err != nil {
-		return 0, err
-	}
-	defer func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_, _ = io.Copy(io.Discard, out)
-		_ = cmd.Wait()
-	}()
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		if base, ok := strings.CutPrefix(lines.Text(), "Serving "); ok {
-			return load(ctx, base, request)
-		}
-	}
-	return 0, errors.New("the server did not start")
+	return all
 }
 
-func load(ctx context.Context, base string, request func(context.Context, string) (*http.Request, error)) (float64, error) {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}}
-	defer client.CloseIdleConnections()
+// turn loads the server for one window.
+func (c *contestant) turn(ctx context.Context, counts bool) error {
+	before, err := c.cpu()
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
 	var answers atomic.Int64
-	var failed atomic.Value
-	ctx, cancel := context.WithTimeout(ctx, window)
-	defer cancel()
-	var wg sync.WaitGroup
+	var group errgroup.Group
 	for range connections {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				if err := once(ctx, client, base, request); err == nil {
-					answers.Add(1)
-				} else if ctx.Err() == nil {
-					failed.Store(err)
-					return
+		group.Go(func() error {
+			for time.Since(begun) < httpWindow {
+				if err := once(ctx, c.client, c.base, c.request); err != nil {
+					return err
 				}
+				answers.Add(1)
 			}
+			return nil
 		})
 	}
-	wg.Wait()
-	if err, ok := failed.Load().(error); ok {
-		return 0, err
+	if err := group.Wait(); err != nil {
+		return err
 	}
-	return float64(answers.Load()) / window.Seconds(), nil
+	took := time.Since(begun)
+	after, err := c.cpu()
+	if counts {
+		n := float64(answers.Load())
+		c.rates, c.costs = append(c.rates, n/took.Seconds()), append(c.costs, float64((after-before).Microseconds())/n)
+	}
+	return err
 }
 
-func once(ctx context.Context, client *http.Client, base string, request func(context.Context, string) (*http.Request, error)) error {
+func once(ctx context.Context, client *http.Client, base string, request requester) error {
 	r, err := request(ctx, base)
 	if err != nil {
 		return err
@@ -140,7 +159,31 @@ func once(ctx context.Context, client *http.Client, base string, request func(co
 		return err
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", res.StatusCode)
+		return errors.New("status " + strconv.Itoa(res.StatusCode))
 	}
 	return nil
+}
+
+// serveAPI serves the API of a seeded directory with or without audit, which the
+// shipped binary does not offer.
+func serveAPI(ctx context.Context, dir string, audit bool) error {
+	mode := tokenvault.AuditOff
+	if audit {
+		mode = tokenvault.AuditSync
+	}
+	s, err := open(ctx, seedOptions{dir: dir, audit: mode})
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Serving http://%s\n", listener.Addr())
+	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: httpapi.NewV1Handler(s.vault, nil)}
+	go func() { <-ctx.Done(); _ = srv.Close() }()
+	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return s.close(context.WithoutCancel(ctx))
 }

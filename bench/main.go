@@ -1,8 +1,13 @@
-// Command bench measures the hot path as ratios against floors that are measured
-// in the same run, on the shipped binary with its default configuration. It
-// prints one line per measure:
+// Command bench measures tokenvault as ratios against floors that are measured in
+// the same run: the same SQL statement, net/http's hello, an HTTPS round trip, one
+// commit per write. What is compared takes turns, and the ratio is the median of
+// the turns' ratios. It prints one line per measure:
 //
-//	BENCH <name> ratio=<x> goal=<y> <ok|short>
+//	BENCH <name> ratio=<x> goal=<y> <ok|short> (<detail>)
+//
+// A cost is ok at or below its goal, a rate at or above. Sizes are absolute, in
+// the unit that the detail names. It needs Linux, whose /proc tells what a process
+// costs.
 package main
 
 import (
@@ -11,19 +16,21 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 )
 
 func main() {
-	hello := flag.Bool("hello", false, "serve the HTTP floor (used by bench itself)")
 	binary := flag.String("binary", "bin/tokenvault", "the binary to measure")
+	serve := flag.String("serve", "", "serve this data directory (used by bench itself)")
+	audit := flag.Bool("audit", true, "with -serve: write audit entries")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	run := func() error { return measure(ctx, *binary) }
-	if *hello {
-		run = func() error { return serveHello(ctx) }
+	if *serve != "" {
+		run = func() error { return serveAPI(ctx, *serve, *audit) }
 	}
 	if err := run(); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
@@ -31,12 +38,11 @@ func main() {
 	}
 }
 
-// A result is one measure against its goal. For a cost the ratio must be at most
-// the goal, for a rate at least.
+// A result is one measure against its goal.
 type result struct {
 	name        string
 	ratio, goal float64
-	atLeast     bool
+	atLeast     bool // a rate: the ratio must be at least the goal
 	detail      string
 }
 
@@ -48,29 +54,56 @@ func (r result) print() {
 	fmt.Printf("BENCH %s ratio=%.2f goal=%.2f %s (%s)\n", r.name, r.ratio, r.goal, verdict, r.detail)
 }
 
+// A bench is what the measures share.
+type bench struct {
+	dir       string // for what they write
+	binary    string
+	hello     string     // the floor's binary
+	statement *statement // that a resolve runs
+	seeded    *seeded
+}
+
 func measure(ctx context.Context, binary string) (err error) {
 	dir, err := os.MkdirTemp("", "tokenvault-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	data := filepath.Join(dir, "data")
-	s, err := seedStore(ctx, data)
-	if err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	library, err := s.resolveRatio(ctx)
-	if err != nil {
-		return fmt.Errorf("library: %w", err)
-	}
-	library.print()
-	if err := s.close(ctx); err != nil {
+	b := &bench{dir: dir, binary: binary, hello: filepath.Join(dir, "hello")}
+	if err := b.build(ctx); err != nil {
 		return err
 	}
-	http, err := httpRatio(ctx, binary, data, s.key)
-	if err != nil {
-		return fmt.Errorf("http: %w", err)
+	if b.seeded, err = seed(ctx, seedOptions{dir: filepath.Join(dir, "data")}); err != nil {
+		return fmt.Errorf("seed: %w", err)
 	}
-	http.print()
+	for _, m := range []struct {
+		name string
+		run  func(context.Context) ([]result, error)
+	}{
+		{"counters", b.counters},
+		{"library", b.library},
+		{"concurrent", b.concurrent},
+		{"refresh", b.refresh},
+		{"footprint", b.footprint},
+		{"http", b.http},
+	} {
+		results, err := m.run(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		for _, r := range results {
+			r.print()
+		}
+	}
+	return b.seeded.close(ctx)
+}
+
+// build builds the floor as our binary is built.
+func (b *bench) build(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.hello, "./bench/hello") //nolint:gosec // our own program
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the floor: %w\n%s", err, out)
+	}
 	return nil
 }
