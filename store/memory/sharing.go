@@ -46,5 +46,5 @@ func (s *Store) checkTransfer(c connection, cmd tokenvault.Transfer) error {
 	case c.marked:
 		return tokenvault.ErrConflict
 	}
-	return nil
+	return s.checkKey(cmd.To.Tenant, cmd.Record)
 }

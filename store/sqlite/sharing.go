@@ -48,6 +48,9 @@ func (s *Store) Transfer(ctx context.Context, cmd tokenvault.Transfer) (tokenvau
 		if err != nil {
 			return conflictIfNone(err)
 		}
+		if err := t.checkKey(ctx, to.Tenant, cmd.Record); err != nil {
+			return err
+		}
 		if _, err := t.exec(ctx, sqlDeleteUnseen, to.Tenant, c.ID, to.OrganizationID, to.UserID); err != nil {
 			return err
 		}

@@ -137,6 +137,10 @@ func recordWithoutKey(t *testing.T, f *fixture) {
 	lost.KeyVersion = 7
 	fresh := f.fresh(alice(), "other")
 	fresh.Record = lost
+	transfer := f.sharing(f.connect(t, member("alice"), f.id("acc")), eng())
+	transfer.Record = lost
+	f.refusesTransfer(t, tokenvault.ErrConflict, transfer)
+
 	f.refusesSettle(t, tokenvault.ErrConflict, f.connecting(f.open(t, alice()), fresh))
 	f.refuses(t, tokenvault.ErrConflict, func() error {
 		cmd := f.revocation(c)
