@@ -26,6 +26,7 @@ const (
 	codeRefused         = "refused"
 	codeServiceAway     = "service_away"
 	codeServiceError    = "service_error"
+	codeAccountTaken    = "account_taken"
 )
 
 // A message is a text with what to do next.
@@ -150,6 +151,11 @@ func codeTexts() []message {
 			codeServiceError, "The service answered in an unexpected way",
 			"It is not known whether what you entered works. Nothing was stored.",
 			"Check what you entered. If it stays like this, tell the people who run this service.",
+		},
+		{
+			codeAccountTaken, "There is a connection to this account already",
+			"It is where this one would go, and an account is connected there once. Nothing was changed.",
+			"Disconnect that one first.",
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -56,6 +57,9 @@ func (h *handler) challenge(w http.ResponseWriter, r *http.Request) {
 func returnPath(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return r.URL.RequestURI()
+	}
+	if strings.HasPrefix(r.URL.Path, accountsPath+"/") {
+		return accountsPath
 	}
 	if id := r.PathValue("id"); id != "" {
 		return "/connect/" + url.PathEscape(id)

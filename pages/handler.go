@@ -44,6 +44,11 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	mux.Handle("GET /connect/new", h.user(h.showNew))
 	mux.Handle("POST /connect/new", h.user(h.connectNew))
 	mux.HandleFunc("GET /connect/error", h.showError)
+	mux.Handle("GET "+accountsPath, h.user(h.showAccounts))
+	mux.Handle("POST "+accountsPath+"/{id}/share", h.changing(h.share))
+	mux.Handle("POST "+accountsPath+"/{id}/unshare", h.changing(h.unshare))
+	mux.Handle("POST "+accountsPath+"/{id}/disconnect", h.changing(h.disconnect))
+	mux.Handle("POST "+accountsPath+"/permissions/{id}/withdraw", h.changing(h.withdraw))
 	mux.HandleFunc("GET /assets/{name}", h.pages.asset)
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

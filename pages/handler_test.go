@@ -21,6 +21,7 @@ func paths(id string) []string {
 	return []string{
 		"/connect/" + id, "/connect/" + id + "?error=provider_error&returnTo=%2Fdone", "/connect/ar_unknown",
 		"/connect/new?providerId=github&threadId=t&returnTo=%2Fdone", "/connect/new", "/connect/error?code=expired", "/connect/error",
+		"/connect/accounts", "/connect/accounts?error=account_taken",
 	}
 }
 
@@ -83,6 +84,9 @@ func TestMethods(t *testing.T) {
 		{"PUT", "/connect/" + id + "/permit"},
 		{"PATCH", "/connect/new"},
 		{"POST", "/connect/error"},
+		{"POST", "/connect/accounts"},
+		{"GET", "/connect/accounts/cn_1/share"},
+		{"GET", "/connect/accounts/permissions/pm_1/withdraw"},
 		{"POST", "/assets/pages.css"},
 	} {
 		if resp := r.do(tc.method, tc.path, nil); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") == "" {

@@ -1,0 +1,111 @@
+package pages
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// accounts is the page of all that a person has connected.
+type accounts struct {
+	frame
+	Lead  string
+	Alert *message // why the last change was not made; nil: there was none
+	List  []account
+}
+
+func (accounts) templateName() string { return "accounts" }
+
+// An account is one connection with what may be done about it. A Path is empty
+// where the person may not.
+type account struct {
+	ID, Provider, Initial, Label, Detail string
+	Broken                               string // what is wrong with it; empty: nothing
+	Facts                                []fact
+	AgentsTitle                          string
+	Agents                               []permitted
+	AgentsNone                           string
+	ReconnectURL, Reconnect              string
+	SharePath, Share, ShareMeaning       string
+	RevokePath, Revoke, RevokeMeaning    string
+}
+
+// A permitted agent is one that may use the account.
+type permitted struct {
+	ID             string
+	Agent, Release string
+	Scopes         []scopeLine
+	ScopesTitle    string
+	Facts          []fact
+	Path, Withdraw string
+}
+
+// accountsView shows connections, and what actor permitted, ordered by name.
+func accountsView(catalog *tokenvault.Catalog, actor tokenvault.Actor, connections []tokenvault.Connection, permissions []tokenvault.Permission) accounts {
+	v := accounts{frame: frame{Heading: textAccounts, Tone: "ask"}, Lead: accountsLead(len(connections))}
+	for _, c := range connections {
+		provider, err := catalog.Provider(c.ProviderID)
+		if err != nil {
+			provider = tokenvault.Provider{ID: c.ProviderID, Name: c.ProviderID} // it left the catalog
+		}
+		a := accountOf(actor, c, provider.Name)
+		for _, p := range permissions {
+			if p.ConnectionID == c.ID {
+				a.Agents = append(a.Agents, permittedOf(p, provider))
+			}
+		}
+		v.List = append(v.List, a)
+	}
+	slices.SortFunc(v.List, func(a, b account) int {
+		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Detail, b.Detail))
+	})
+	return v
+}
+
+func accountOf(actor tokenvault.Actor, c tokenvault.Connection, provider string) account {
+	a := account{
+		ID: c.ID, Provider: provider, Initial: initial(provider), Label: c.Account.Label, Broken: brokenText(actor, c),
+		Facts: []fact{{Label: textConnectedAt, Time: c.CreatedAt}}, AgentsTitle: textAgents, AgentsNone: textAgentsNone,
+		Reconnect: textReconnect, Revoke: textRevoke, RevokeMeaning: revokeMeaning(provider, c.Shared()),
+	}
+	if a.Label == "" {
+		a.Label, a.Detail = textUnnamedAccount, c.Account.ID
+	}
+	if c.Shared() {
+		a.Facts = append(a.Facts, fact{Label: textFactOwner, Value: textOrganization})
+	}
+	if c.SharedBy != "" {
+		a.Facts = append(a.Facts, fact{Label: textSharedBy, Value: c.SharedBy, Foreign: true})
+	}
+	path := accountsPath + "/" + url.PathEscape(c.ID)
+	if !c.Shared() || actor.OrgAdmin {
+		in := newConnect{providerID: c.ProviderID, connectionID: c.ID, organization: c.Shared(), returnTo: accountsPath}
+		query := url.Values{}
+		for _, f := range in.fields() {
+			query.Set(f.Name, f.Value)
+		}
+		a.ReconnectURL, a.RevokePath = "/connect/new?"+query.Encode(), path+"/disconnect"
+	}
+	switch {
+	case !c.Shared() && actor.Owner.OrganizationID != "":
+		a.SharePath, a.Share, a.ShareMeaning = path+"/share", textShare, textShareMeaning
+	case c.SharedBy != "" && (c.SharedBy == actor.Owner.UserID || actor.OrgAdmin):
+		a.SharePath, a.Share, a.ShareMeaning = path+"/unshare", textUnshare, textUnshareMeaning
+	}
+	return a
+}
+
+func permittedOf(p tokenvault.Permission, provider tokenvault.Provider) permitted {
+	release, _ := releaseText(p.Release, provider)
+	until := fact{Label: textUntil, Time: p.ExpiresAt}
+	if p.ExpiresAt.IsZero() {
+		until.Value = textUntilWithdrawn
+	}
+	return permitted{
+		ID: p.ID, Agent: p.AgentID, Release: release, ScopesTitle: textMayDo, Scopes: scopeLines(provider.Service, p.Scopes),
+		Facts: []fact{{Label: textGrantedAt, Time: p.GrantedAt}, until},
+		Path:  accountsPath + "/permissions/" + url.PathEscape(p.ID) + "/withdraw", Withdraw: textWithdraw,
+	}
+}
