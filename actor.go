@@ -48,6 +48,14 @@ func (o Owner) Sees(other Owner) bool {
 	return o == other || (ok && org == other)
 }
 
+// Covers reports whether deleting o deletes what belongs to other: an organization
+// covers its members in it, and a user alone covers itself in every organization.
+func (o Owner) Covers(other Owner) bool {
+	return o.Tenant == other.Tenant && (o.OrganizationID != "" || o.UserID != "") &&
+		(o.OrganizationID == "" || o.OrganizationID == other.OrganizationID) &&
+		(o.UserID == "" || o.UserID == other.UserID)
+}
+
 func validID(id string) bool {
 	return len(id) <= 255 && !strings.ContainsFunc(id, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }

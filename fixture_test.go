@@ -62,6 +62,7 @@ type scriptedFlow struct {
 	exchanges int
 	begun     []tokenvault.BeginInput
 	revoked   []string
+	onRevoke  func(tokenvault.RefreshInput)
 }
 
 func (f *scriptedFlow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvault.Step, error) {
@@ -102,6 +103,9 @@ func (f *scriptedFlow) RevokeGrant(_ context.Context, in tokenvault.RefreshInput
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.revoked = append(f.revoked, in.Credential.AccessToken.Reveal())
+	if f.onRevoke != nil {
+		f.onRevoke(in)
+	}
 	return nil
 }
 

@@ -32,6 +32,7 @@ type Store interface {
 	AppStore
 	DataKeyStore
 	SealedStore
+	OwnerStore
 	APIKeyStore
 	AuditStore
 	AuditHeadStore

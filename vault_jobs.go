@@ -130,61 +130,6 @@ func jobErrorCode(err error) string {
 	return "internal"
 }
 
-// revocationJob returns the work that ends c's grant at its provider, or nil if
-// the provider has no way to.
-func (v *Vault) revocationJob(ctx context.Context, c SealedConnection) (*Job, error) {
-	p, err := v.catalog.Provider(c.ProviderID)
-	if err != nil || len(c.Record.Blob) == 0 {
-		return nil, nil //nolint:nilerr,nilnil // a provider that left the catalog has no way to end a grant
-	}
-	if _, ok := v.opts.Flows[p.AuthMethod].(Revoker); !ok || p.OAuth2 == nil || p.OAuth2.RevocationURL == "" {
-		return nil, nil //nolint:nilnil // no job is a valid answer
-	}
-	cred, err := v.openCredential(ctx, c, nil)
-	if errors.Is(err, ErrUnsealable) {
-		return nil, nil //nolint:nilnil // what cannot be read can still be revoked here
-	}
-	if err != nil {
-		return nil, err
-	}
-	job := &Job{ID: newID("jb"), Kind: JobRevokeGrant, Owner: c.Owner, ProviderID: p.ID, AppID: c.AppID, ConnectionID: c.ID}
-	job.Record, err = v.keys.seal(ctx, jobPlace(*job), cred.marshal())
-	return job, err
-}
-
-func jobPlace(job Job) place {
-	return place{table: "job", owner: job.Owner, row: job.ID, field: "payload", version: 1}
-}
-
-func (v *Vault) doJob(ctx context.Context, job Job) error {
-	if job.Kind != JobRevokeGrant {
-		return fmt.Errorf("job of unknown kind: %w", ErrNotFound)
-	}
-	p, err := v.catalog.Provider(job.ProviderID)
-	if err != nil {
-		return err
-	}
-	revoker, ok := v.opts.Flows[p.AuthMethod].(Revoker)
-	if !ok {
-		return fmt.Errorf("provider %s cannot end grants: %w", p.ID, ErrNotFound)
-	}
-	plaintext, err := v.keys.open(ctx, jobPlace(job), job.Record, nil)
-	if err != nil {
-		return err
-	}
-	cred, err := unmarshalCredential(plaintext)
-	if err != nil {
-		return err
-	}
-	client, err := v.clientOf(ctx, job.Owner, job.AppID)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
-	return v.revokeGrant(ctx, revoker, RefreshInput{Provider: p, Client: client, Credential: cred})
-}
-
 func (v *Vault) revokeGrant(ctx context.Context, revoker Revoker, in RefreshInput) error {
 	ctx, end := v.watch.begin(ctx, Operation{Kind: OpProviderRevoke, ProviderID: in.Provider.ID})
 	err := revoker.RevokeGrant(ctx, in)

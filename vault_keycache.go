@@ -68,8 +68,17 @@ func (c *keyCache) makeRoom(now time.Time) {
 
 // drop forgets a key that was ended.
 func (c *keyCache) drop(keyID string) {
+	c.dropIf(func(entry cachedActor) bool { return entry.keyID == keyID })
+}
+
+// dropOwner forgets the keys of an owner that was deleted.
+func (c *keyCache) dropOwner(owner Owner) {
+	c.dropIf(func(entry cachedActor) bool { return owner.Covers(entry.actor.Owner) })
+}
+
+func (c *keyCache) dropIf(ended func(cachedActor) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops++
-	maps.DeleteFunc(c.valid, func(_ [sha256.Size]byte, entry cachedActor) bool { return entry.keyID == keyID })
+	maps.DeleteFunc(c.valid, func(_ [sha256.Size]byte, entry cachedActor) bool { return ended(entry) })
 }

@@ -232,6 +232,14 @@ func (k *dataKeys) forget(tenant, space string) {
 	delete(k.latest, keyRef{tenant: tenant, space: space})
 }
 
+// destroyed forgets the keys of a space that were destroyed.
+func (k *dataKeys) destroyed(tenant, space string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.latest, keyRef{tenant: tenant, space: space})
+	maps.DeleteFunc(k.cache, func(ref keyRef, _ cachedKey) bool { return ref.tenant == tenant && ref.space == space })
+}
+
 // create stores a random key, or returns the one that is there already.
 func (k *dataKeys) create(ctx context.Context, key DataKey) (DataKey, error) {
 	raw := make([]byte, envelope.KeySize)

@@ -61,6 +61,7 @@ func v1Routes() []route {
 		handle("POST /v1/keys", "Create an API key; its text is answered this once (administrators)", createKey).needs(tokenvault.ScopeKeys),
 		handle("POST /v1/keys/{id}/rotate", "Replace an API key by one with the same rights; it ends after an overlap (administrators)", rotateKey).needs(tokenvault.ScopeKeys),
 		handle("DELETE /v1/keys/{id}", "Revoke an API key (administrators)", deleteKey).needs(tokenvault.ScopeKeys),
+		handle("DELETE /v1/owners", "Delete all that belongs to a user, a member or an organization (administrators)", deleteOwner).needs(tokenvault.ScopeOwners),
 		raw[none, none]("GET /v1/openapi.json", "This description", serveOpenAPI),
 		handle("GET /v1/audit", "List audit entries in the order they were written (administrators)", listAudit).needs(tokenvault.ScopeAudit),
 	}

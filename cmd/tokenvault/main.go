@@ -33,6 +33,7 @@ type cli struct {
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list, rotate and revoke the keys of agents and back ends."`
 	Key      keyCmd      `cmd:"" help:"List, check and rotate the keys with which everything is sealed."`
 	Audit    auditCmd    `cmd:"" help:"List, verify, export and prune the audit log."`
+	Owner    ownerCmd    `cmd:"" help:"Delete users and organizations."`
 	Provider providerCmd `cmd:"" help:"List, show and check providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

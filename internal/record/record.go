@@ -16,6 +16,9 @@ var ErrMalformed = errors.New("malformed record")
 // A Writer builds one record. The zero Writer is ready to use.
 type Writer struct{ buf []byte }
 
+// WriterOf returns a Writer that appends to a record.
+func WriterOf(record []byte) Writer { return Writer{buf: record} }
+
 // String appends a field, or nothing if value is empty.
 func (w *Writer) String(tag byte, value string) {
 	if len(w.buf) == 0 {

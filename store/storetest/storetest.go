@@ -56,6 +56,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"keys", keyCases()},
 		{"API keys", apiKeyCases()},
 		{"data keys", dataKeyCases()},
+		{"owners", ownerCases()},
 		{"audit", auditCases()},
 		{"chain", chainCases()},
 		{"jobs", jobCases()},

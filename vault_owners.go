@@ -1,0 +1,76 @@
+package tokenvault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+const (
+	ownerBatch      = 100
+	maxOwnerRetries = 100
+)
+
+// DeleteOwner deletes all that belongs to an owner and ends the grants at the
+// providers in the background. An owner of a user alone is the user everywhere in
+// the tenant; of a user and an organization, the user in there; of an organization
+// alone, the organization with its members' rows in it, its apps, and the API keys
+// bound to it. With an organization its data key is destroyed: what copies of its
+// rows in older backups hold cannot be read with the database of today.
+//
+// Audit entries stay. What belongs to the organization itself stays when a member
+// is deleted. Only an administrator may: of the organization, or of the tenant for
+// a user everywhere. It may be stopped at any moment and called again; deleting
+// twice is no error.
+func (v *Vault) DeleteOwner(ctx context.Context, actor Actor, owner Owner) error {
+	if err := v.checkActor(actor); err != nil {
+		return err
+	}
+	owner.Tenant = v.opts.Tenant
+	if err := owner.Validate(); err != nil {
+		return err
+	}
+	if actor.Kind != ActorAdmin || !actor.MayAdminister(v.opts.Tenant, owner.OrganizationID) {
+		return fmt.Errorf("only an administrator deletes owners: %w", ErrDenied)
+	}
+	if err := actor.need(ScopeOwners); err != nil {
+		return err
+	}
+	cmd := OwnerDeletion{Owner: owner, Event: v.event(EventOwnerDeleted, actor, owner)}
+	if owner.UserID == "" {
+		cmd.KeySpace = keySpace(owner)
+	}
+	for conflicts := 0; ; {
+		done, err := v.deleteOwned(ctx, cmd)
+		if errors.Is(err, ErrConflict) && conflicts < maxOwnerRetries { // a connection was renewed meanwhile
+			conflicts++
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("delete owner: %w", err)
+		}
+		v.wakeJobs()
+		if done {
+			break
+		}
+	}
+	v.keys.destroyed(owner.Tenant, cmd.KeySpace)
+	v.apiKeys.dropOwner(owner)
+	return nil
+}
+
+// deleteOwned deletes one batch, and reports whether it was the last.
+func (v *Vault) deleteOwned(ctx context.Context, cmd OwnerDeletion) (done bool, err error) {
+	owned, err := v.store.ListOwned(ctx, cmd.Owner, Page{Limit: ownerBatch})
+	if err != nil {
+		return false, err
+	}
+	for _, c := range owned {
+		job, err := v.revocationJob(ctx, c)
+		if err != nil {
+			return false, err
+		}
+		cmd.Connections = append(cmd.Connections, OwnedConnection{ID: c.ID, Version: c.Version, Job: job})
+	}
+	return v.store.DeleteOwner(ctx, cmd)
+}
