@@ -83,7 +83,7 @@ func TestABusyProviderSaysWhenToComeBack(t *testing.T) {
 	}
 }
 
-func TestAPanicTellsNothing(t *testing.T) {
+func TestK6APanicTellsNothing(t *testing.T) {
 	var log bytes.Buffer
 	a := &api{log: slog.New(slog.NewTextHandler(&log, nil))}
 	h := a.protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(canary) }))
@@ -92,7 +92,7 @@ func TestAPanicTellsNothing(t *testing.T) {
 	if strings.Contains(res.text+log.String(), canary) {
 		t.Error("the panic's value was told")
 	}
-	if !strings.Contains(log.String(), "TestAPanicTellsNothing") {
+	if !strings.Contains(log.String(), "TestK6APanicTellsNothing") {
 		t.Errorf("the log does not say where: %s", log.String())
 	}
 }

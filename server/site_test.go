@@ -39,6 +39,7 @@ type site struct {
 	url   string
 	admin tokenvault.Actor
 	log   *journal
+	shown *journal // what browsers and callers were answered
 	db    *sql.DB // to look at, and to change behind the vault's back
 	stop  func()
 }
@@ -110,7 +111,7 @@ hosts: ["%s"], verified: unverified, oauth2: {issuer: "%s", %s}}`, strings.TrimP
 // that every site has.
 func newSite(t *testing.T, op *testop.OP, dir string, flags ...string) *site {
 	t.Helper()
-	s := &site{op: op, log: &journal{}}
+	s := &site{op: op, log: &journal{}, shown: &journal{}}
 	s.cfg = parse(t, append([]string{
 		"--data-dir=" + dir, "--listen=127.0.0.1:0", "--allow-hosts=" + strings.TrimPrefix(op.Issuer, "http://"), "--log-level=debug",
 	}, flags...)...)
@@ -245,7 +246,20 @@ func (s *site) browser(t *testing.T, user string) *browser {
 	if user != "" {
 		jar.SetCookies(u, []*http.Cookie{{Name: "sid", Value: user}})
 	}
-	return &browser{&http.Client{Jar: jar}, s}
+	return &browser{&http.Client{Jar: jar, Transport: s.shown}, s}
+}
+
+// RoundTrip sends r and keeps what is answered.
+func (j *journal) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	_, _ = fmt.Fprintln(j, res.Header.Get("Location"), string(text))
+	res.Body = io.NopCloser(bytes.NewReader(text))
+	return res, err
 }
 
 // A page is what a browser shows.

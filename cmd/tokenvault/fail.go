@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -22,9 +23,13 @@ func fail(w io.Writer, err error) int {
 	if field, ok := errors.AsType[*tokenvault.FieldError](err); ok && text == field.Error() {
 		text = flagOf(field.Field) + ": " + field.Reason
 	}
-	_, _ = fmt.Fprintln(w, "tokenvault: error:", text)
+	_, _ = fmt.Fprintln(w, "tokenvault: error:", keyText.ReplaceAllString(text, "tv_…"))
 	return 1
 }
+
+// keyText is the text of an API key, also of one that is damaged: an error says what
+// was typed by mistake, and that must not be one.
+var keyText = regexp.MustCompile(`\btv_[a-z2-7]{26}_[a-z0-9_]+`)
 
 // flagOf returns the flag that sets a field of the vault's input.
 func flagOf(field string) string {

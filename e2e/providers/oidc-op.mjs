@@ -11,7 +11,7 @@
 //   COOP        value of Cross-Origin-Opener-Policy on every page, default none
 //
 // Control: GET /stats counts requests by "METHOD /path"; GET /issued lists every
-// secret that was issued; POST /faults {path, mode, n} makes the next n requests
+// secret that was issued, and every PKCE verifier that came; POST /faults {path, mode, n} makes the next n requests
 // to path misbehave; DELETE /faults ends that; DELETE /access-tokens ends all access
 // tokens and no grant; PUT /callbacks takes a list; PUT /jwks takes the keys of the
 // client vault-jwt.
@@ -100,6 +100,7 @@ const issued = [];
 for (const kind of ['access_token', 'refresh_token', 'authorization_code']) {
   provider.on(`${kind}.saved`, (token) => issued.push(token.jti));
 }
+provider.on('grant.success', (ctx) => issued.push(...[ctx.oidc.params.code_verifier, ctx.body.id_token].filter(Boolean)));
 
 let faults = [];
 const stats = {};

@@ -157,6 +157,14 @@ func (op *OP) Callbacks(t testing.TB, urls ...string) {
 	op.control(t, http.MethodPut, "/callbacks", urls, nil)
 }
 
+// Issued returns every secret that a provider from [Start] issued, its clients'
+// secrets, and the PKCE verifiers that came.
+func (op *OP) Issued(t testing.TB) (secrets []string) {
+	t.Helper()
+	op.control(t, http.MethodGet, "/issued", nil, &secrets)
+	return secrets
+}
+
 // EndAccessTokens ends all access tokens of a provider from [Start], and no grant.
 func (op *OP) EndAccessTokens(t testing.TB) {
 	t.Helper()
