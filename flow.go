@@ -69,6 +69,21 @@ type Completed struct {
 	ExpiresIn  time.Duration // 0: the provider did not say
 }
 
+// A Granting flow obtains a credential with the app's own registration: nobody
+// consents, and nobody is sent anywhere.
+type Granting interface {
+	// Grant asks for a credential. It fails with *[ProviderError] when the provider
+	// refuses.
+	Grant(ctx context.Context, in GrantInput) (Completed, error)
+}
+
+// GrantInput is what a flow needs to obtain a credential for the app itself.
+type GrantInput struct {
+	Provider Provider
+	Client   Client
+	Scopes   []string
+}
+
 // A Submitting flow ends with a form of ours: the owner enters what the service
 // issued elsewhere, and nobody is sent anywhere.
 type Submitting interface {
@@ -94,8 +109,9 @@ type Watching interface {
 
 // A Refresher is a flow whose credentials can be renewed without the owner.
 type Refresher interface {
-	// Refresh sends the refresh token at most once. It never fails: what happened
-	// is the outcome.
+	// Refresh sends the refresh token at most once, or, where the app itself is the
+	// account, asks for another credential. It never fails: what happened is the
+	// outcome.
 	Refresh(ctx context.Context, in RefreshInput) RefreshOutcome
 }
 

@@ -71,6 +71,15 @@ const (
 	ClientAuthNone    ClientAuth = "none"
 )
 
+// A Grant is how a token is obtained first.
+type Grant string
+
+// The grants.
+const (
+	GrantCode              Grant = "authorization_code" // the owner consents at the provider (RFC 6749 §4.1)
+	GrantClientCredentials Grant = "client_credentials" // the app itself is the account (RFC 6749 §4.4)
+)
+
 // A RequestFormat is how parameters are sent to a token endpoint.
 type RequestFormat string
 
@@ -88,7 +97,11 @@ type OAuth2 struct {
 	// IssRequired is true when the server advertises
 	// authorization_response_iss_parameter_supported: a response without iss is
 	// then refused.
-	IssRequired      bool   `json:"issRequired,omitempty" yaml:"issRequired"`
+	IssRequired bool `json:"issRequired,omitempty" yaml:"issRequired"`
+	// Grant is how a token is obtained first. Default authorization_code. With
+	// client_credentials the app's registration is the account, for everybody whose
+	// app it is, and there is no AuthorizationURL.
+	Grant            Grant  `json:"grant,omitempty" yaml:"grant"`
 	AuthorizationURL string `json:"authorizationUrl" yaml:"authorizationUrl"`
 	TokenURL         string `json:"tokenUrl" yaml:"tokenUrl"`
 	// RefreshURL is where refresh tokens are sent, for a provider with an endpoint
@@ -147,6 +160,12 @@ func (o OAuth2) RefreshEndpoint() string {
 		return o.RefreshURL
 	}
 	return o.TokenURL
+}
+
+// renewable reports whether a credential can be renewed without its owner: by its
+// refresh token, or since the app itself is the account.
+func (p Provider) renewable(c Credential) bool {
+	return !c.RefreshToken.IsZero() || p.OAuth2 != nil && p.OAuth2.Grant == GrantClientCredentials
 }
 
 // CoversScopes reports whether granted, with what it implies, includes required,

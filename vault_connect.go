@@ -24,11 +24,32 @@ type ConnectPlan struct {
 	Account Account
 	// Choices are the accounts to choose from, for choose_account.
 	Choices []Connection
-	// NeedsRedirect is true if the owner has to go to the provider; otherwise
-	// [Vault.Permit] settles the request.
-	NeedsRedirect bool
-	// Fields are what the owner enters, for [Vault.SubmitConnect]; empty: nothing.
-	Fields []KeyField
+	// Way is what the owner has to do.
+	Way ConnectWay
+	// Connecting is what connecting an account takes: Way, unless that is WayPermit.
+	Connecting ConnectWay
+}
+
+// A ConnectWay is what an owner has to do to fulfil an auth request.
+type ConnectWay string
+
+// The ways.
+const (
+	WayRedirect ConnectWay = "redirect" // go to the provider and come back: [Vault.StartConnect]
+	WayEnter    ConnectWay = "enter"    // enter the fields of [Provider.APIKey]: [Vault.SubmitConnect]
+	WayConfirm  ConnectWay = "confirm"  // confirm: the app itself is the account; [Vault.SubmitConnect] too
+	WayPermit   ConnectWay = "permit"   // permit the use of a connection: [Vault.Permit]
+)
+
+// wayTo returns what connecting an account at p takes.
+func (v *Vault) wayTo(p Provider) ConnectWay {
+	switch {
+	case p.APIKey != nil:
+		return WayEnter
+	case p.OAuth2 != nil && p.OAuth2.Grant == GrantClientCredentials:
+		return WayConfirm
+	}
+	return WayRedirect
 }
 
 // PlanConnect returns what confirming a pending request would do. It writes
@@ -42,7 +63,7 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 	if err != nil {
 		return ConnectPlan{}, err
 	}
-	plan := ConnectPlan{Request: req, Provider: p, Scopes: req.Scopes, NeedsRedirect: true}
+	plan := ConnectPlan{Request: req, Provider: p, Scopes: req.Scopes, Way: v.wayTo(p), Connecting: v.wayTo(p)}
 	if actor.Kind == ActorVisitor {
 		return v.planForVisitor(ctx, plan)
 	}
@@ -55,16 +76,15 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 	}
 	switch req.Reason {
 	case ReasonPermissionRequired:
-		plan.NeedsRedirect = false
+		plan.Way = WayPermit
 		return plan, nil
 	case ReasonChooseAccount:
-		plan.NeedsRedirect = false
+		plan.Way = WayPermit
 		plan.Choices, err = v.choices(ctx, req)
 		return plan, err
 	case ReasonMissing, ReasonExpired, ReasonRevoked, ReasonInsufficientScope:
 	}
-	if p.APIKey != nil {
-		plan.NeedsRedirect, plan.Fields = false, p.APIKey.Fields
+	if plan.Way == WayEnter {
 		return plan, nil
 	}
 	app, err := v.appOf(ctx, req.Owner, p)
@@ -80,8 +100,8 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 // again is the proof that remains. Where nobody consents at the provider, there is
 // none: [ErrUnauthenticated].
 func (v *Vault) planForVisitor(ctx context.Context, plan ConnectPlan) (ConnectPlan, error) {
-	if plan.Provider.APIKey != nil {
-		return ConnectPlan{}, errNoProof()
+	if plan.Way != WayRedirect {
+		return ConnectPlan{}, fmt.Errorf("only a user who is proven connects this provider: %w", ErrUnauthenticated)
 	}
 	app, err := v.appOf(ctx, plan.Request.Owner, plan.Provider)
 	if err != nil {
@@ -89,10 +109,6 @@ func (v *Vault) planForVisitor(ctx context.Context, plan ConnectPlan) (ConnectPl
 	}
 	plan.Scopes = requestedScopes(plan.Request, plan.Provider, app.App)
 	return plan, nil
-}
-
-func errNoProof() error {
-	return fmt.Errorf("only a user who is proven connects this provider: %w", ErrUnauthenticated)
 }
 
 // choices returns what selectCandidate would choose from: the owner's own
@@ -168,7 +184,10 @@ func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) 
 	}
 	flow, ok := v.opts.Flows[p.AuthMethod]
 	if !ok || p.OAuth2 == nil {
-		return Redirect{}, fmt.Errorf("provider %s: auth method %s is not enabled here: %w", p.ID, p.AuthMethod, ErrInvalid)
+		return Redirect{}, notEnabled(p)
+	}
+	if v.wayTo(p) != WayRedirect {
+		return Redirect{}, fmt.Errorf("provider %s is connected without a redirect: %w", p.ID, ErrConflict)
 	}
 	app, err := v.appOf(ctx, req.Owner, p)
 	if err != nil {

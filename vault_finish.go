@@ -183,7 +183,7 @@ func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, ret 
 	p := ret.provider
 	flow, ok := v.opts.Flows[p.AuthMethod].(Redirecting)
 	if !ok {
-		return AuthRequest{}, fmt.Errorf("provider %s: auth method %s is not enabled here: %w", p.ID, p.AuthMethod, ErrInvalid)
+		return AuthRequest{}, notEnabled(p)
 	}
 	client, err := v.openClient(ctx, ret.app)
 	if err != nil {

@@ -218,7 +218,7 @@ func TestOwnAccountsAreChosenFromBeforeSharedOnes(t *testing.T) {
 	offered := func(user tokenvault.Actor) (accounts []string) {
 		t.Helper()
 		plan, err := r.PlanConnect(t.Context(), user, r.asked(t, helperOf(user)).ID)
-		if err != nil || plan.NeedsRedirect {
+		if err != nil || plan.Way != tokenvault.WayPermit {
 			t.Fatalf("PlanConnect = %+v, %v", plan, err)
 		}
 		for _, c := range plan.Choices {

@@ -163,7 +163,7 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forc
 		return v.probeTurn(ctx, p, prober, turn, cred)
 	}
 	refresher, ok := v.opts.Flows[p.AuthMethod].(Refresher)
-	if !ok || cred.RefreshToken.IsZero() {
+	if !ok || !p.renewable(cred) {
 		if remaining := c.ExpiresAt.Sub(turn.Now); remaining > 0 && !forced {
 			v.heldOff.Store(c.ID, time.Now().Add(remaining)) // still valid: nothing to do before it expires
 			return c.Connection, cred, false, v.failTurn(ctx, turn, "", turn.Uncertain, string(ReauthNoRefresh))

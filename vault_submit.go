@@ -14,24 +14,25 @@ import (
 // maxFieldValue bounds what an owner may enter into one field, in bytes.
 const maxFieldValue = 8 << 10
 
-// A SubmitConnect is what an owner entered.
+// A SubmitConnect is what an owner entered, or that they confirmed.
 type SubmitConnect struct {
 	AuthRequestID string
-	Values        map[string]Secret // by the names of [ConnectPlan.Fields]
+	Values        map[string]Secret // by the names of [KeyAuth.Fields]; none for [WayConfirm]
 	// PermissionTTL and NewAccount are those of [StartConnect].
 	PermissionTTL time.Duration
 	NewAccount    bool
 }
 
-// SubmitConnect settles a pending request of the user's with what they entered.
-// The service is asked first: nothing is stored unless it takes the values. The
-// same account's connection is healed in place.
+// SubmitConnect settles a pending request of the user's for which nobody has to go
+// to the provider: with what they entered, which the provider is asked about
+// first, or with a credential of the app's own. The same account's connection is
+// healed in place.
 //
 // It fails with [ErrDenied] for anybody but a user who is proven, [ErrExpired] or
-// [ErrConflict] if the request is not pending, a [FieldError] that names the field
-// if a value cannot be one or the service refuses it, [ErrAccountMismatch], and
-// *[ProviderError] if the service cannot be asked. Values are in no error, log or
-// audit entry.
+// [ErrConflict] if the request is not pending or takes another way, a [FieldError]
+// that names the field if a value cannot be one or the provider refuses it,
+// [ErrAccountMismatch], [ErrNoApp], and *[ProviderError] if the provider cannot be
+// asked. Nothing is stored then. Values are in no error, log or audit entry.
 func (v *Vault) SubmitConnect(ctx context.Context, actor Actor, in SubmitConnect) (settled AuthRequest, err error) {
 	ctx, end := v.watch.begin(ctx, Operation{Kind: OpConnectFinish})
 	defer func() { end(OutcomeOf(err)) }()
@@ -46,23 +47,68 @@ func (v *Vault) SubmitConnect(ctx context.Context, actor Actor, in SubmitConnect
 	if err != nil {
 		return AuthRequest{}, err
 	}
+	// A browser that hangs up must not leave it open what was stored.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTimeout+checkTimeout)
+	defer cancel()
+	if in.NewAccount {
+		req.ConnectionID = "" // it is left as it is
+	}
+	switch v.wayTo(p) {
+	case WayEnter:
+		return v.connectEntered(ctx, actor, req, p, in)
+	case WayConfirm:
+		return v.connectApp(ctx, actor, req, p, in.PermissionTTL)
+	case WayRedirect, WayPermit:
+	}
+	return AuthRequest{}, fmt.Errorf("provider %s is not connected here: %w", p.ID, ErrConflict)
+}
+
+// connectApp connects the app itself.
+func (v *Vault) connectApp(ctx context.Context, actor Actor, req AuthRequest, p Provider, ttl time.Duration) (AuthRequest, error) {
+	flow, ok := v.opts.Flows[p.AuthMethod].(Granting)
+	if !ok {
+		return AuthRequest{}, notEnabled(p)
+	}
+	app, err := v.appOf(ctx, req.Owner, p)
+	if err != nil {
+		return AuthRequest{}, err
+	}
+	client, err := v.openClient(ctx, app)
+	if err != nil {
+		return AuthRequest{}, err
+	}
+	grantCtx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	grantCtx, end := v.watch.begin(grantCtx, Operation{Kind: OpProviderExchange, ProviderID: p.ID})
+	completed, err := flow.Grant(grantCtx, GrantInput{Provider: p, Client: client, Scopes: requestedScopes(req, p, app.App)})
+	end(OutcomeOf(err))
+	if err != nil {
+		return AuthRequest{}, fmt.Errorf("connect: %w", err)
+	}
+	settled, err := v.keep(ctx, actor, req, p, app.App, completed, ttl)
+	if err != nil {
+		v.discard(ctx, p, client, completed)
+	}
+	return settled, err
+}
+
+func notEnabled(p Provider) error {
+	return fmt.Errorf("provider %s: auth method %s is not enabled here: %w", p.ID, p.AuthMethod, ErrInvalid)
+}
+
+// connectEntered connects what the owner entered, if the provider takes it.
+func (v *Vault) connectEntered(ctx context.Context, actor Actor, req AuthRequest, p Provider, in SubmitConnect) (AuthRequest, error) {
 	flow, ok := v.opts.Flows[p.AuthMethod].(Submitting)
-	if !ok || p.APIKey == nil {
-		return AuthRequest{}, fmt.Errorf("provider %s is not connected by a form here: %w", p.ID, ErrConflict)
+	if !ok {
+		return AuthRequest{}, notEnabled(p)
 	}
 	values, err := p.APIKey.checkValues(in.Values)
 	if err != nil {
 		return AuthRequest{}, err
 	}
-	// A browser that hangs up must not leave it open what was stored.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exchangeTimeout+checkTimeout)
-	defer cancel()
 	completed, err := v.submit(ctx, actor, req, p, flow, values)
 	if err != nil {
 		return AuthRequest{}, err
-	}
-	if in.NewAccount {
-		req.ConnectionID = "" // it is left as it is
 	}
 	return v.keep(ctx, actor, req, p, App{}, completed, in.PermissionTTL)
 }

@@ -156,7 +156,7 @@ func TestAVisitorMayDoNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan, err := r.PlanConnect(t.Context(), visitor, required.Request.ID)
-	if err != nil || !plan.NeedsRedirect || plan.Account.Label != "" || len(plan.Choices) != 0 {
+	if err != nil || plan.Way != tokenvault.WayRedirect || plan.Account.Label != "" || len(plan.Choices) != 0 {
 		t.Errorf("plan = %+v, %v", plan, err)
 	}
 	_, permit := r.Permit(t.Context(), visitor, tokenvault.Permit{AuthRequestID: required.Request.ID})

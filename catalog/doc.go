@@ -13,6 +13,9 @@
 //	  authorizationUrl: https://acme.example/authorize
 //	  tokenUrl: https://acme.example/token
 //
+// With grant client_credentials there is no authorizationUrl: the app itself is the
+// account.
+//
 // A provider whose credentials people enter has authMethod api_key and a section
 // apiKey instead of oauth2 ([tokenvault.KeyAuth]):
 //

@@ -94,7 +94,7 @@ func (l *linter) sources(p tokenvault.Provider) {
 // quirks asks for a source for every setting that departs from the plain
 // protocol: unsourced quirks outlive the behaviour that they were made for.
 func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
-	if isLocal(o.AuthorizationURL) {
+	if isLocal(o.AuthorizationURL) || o.AuthorizationURL == "" && isLocal(o.TokenURL) {
 		return
 	}
 	sourced := sourcedNames(sources, "oauth2.")
@@ -102,6 +102,7 @@ func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
 		name string
 		set  bool
 	}{
+		{"grant", o.Grant != "" && o.Grant != tokenvault.GrantCode},
 		{"issRequired", o.IssRequired},
 		{"refreshUrl", o.RefreshURL != ""},
 		{"userInfoBody", o.UserInfoBody != ""},

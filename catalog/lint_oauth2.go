@@ -23,7 +23,7 @@ func reserved(param string) bool {
 }
 
 func (l *linter) endpoints(o tokenvault.OAuth2) {
-	l.endpoint("oauth2.authorizationUrl", o.AuthorizationURL)
+	l.grant(o)
 	l.endpoint("oauth2.tokenUrl", o.TokenURL)
 	l.optionalEndpoint("oauth2.refreshUrl", o.RefreshURL)
 	l.optionalEndpoint("oauth2.pushedAuthorizationUrl", o.PushedAuthorizationURL)
@@ -44,6 +44,24 @@ func (l *linter) endpoints(o tokenvault.OAuth2) {
 	case "", tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.PrivateKeyJWT, tokenvault.ClientAuthNone:
 	default:
 		l.fail("oauth2.clientAuth", "must be client_secret_basic, client_secret_post, private_key_jwt or none")
+	}
+}
+
+// grant checks what departs from the authorization code grant.
+func (l *linter) grant(o tokenvault.OAuth2) {
+	switch o.Grant {
+	case "", tokenvault.GrantCode:
+		l.endpoint("oauth2.authorizationUrl", o.AuthorizationURL)
+	case tokenvault.GrantClientCredentials:
+		const text = "must be left out when grant is client_credentials"
+		l.expect(o.AuthorizationURL == "", "oauth2.authorizationUrl", text)
+		l.expect(o.PushedAuthorizationURL == "", "oauth2.pushedAuthorizationUrl", text)
+		l.expect(len(o.AuthorizationParams) == 0, "oauth2.authorizationParams", text)
+		l.expect(o.RefreshURL == "", "oauth2.refreshUrl", text)
+		l.expect(o.UserInfoURL == "", "oauth2.userInfoUrl", text)
+		l.expect(o.ClientAuth != tokenvault.ClientAuthNone, "oauth2.clientAuth", "must not be none when grant is client_credentials (RFC 6749 section 4.4)")
+	default:
+		l.fail("oauth2.grant", "must be authorization_code or client_credentials")
 	}
 }
 

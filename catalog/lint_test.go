@@ -127,6 +127,35 @@ func TestLintProblems(t *testing.T) {
 	}
 }
 
+func TestLintGrant(t *testing.T) {
+	machine := func() tokenvault.Provider {
+		p := sound()
+		p.OAuth2 = &tokenvault.OAuth2{Grant: tokenvault.GrantClientCredentials, TokenURL: "https://acme.example/token"}
+		p.Sources[0].Fact = "grant: read there"
+		return p
+	}
+	if problems := catalog.Lint(machine()); len(problems) > 0 {
+		t.Errorf("Lint = %v, want no problem", problems)
+	}
+	for field, edit := range map[string]func(o *tokenvault.OAuth2){
+		"oauth2.grant":                  func(o *tokenvault.OAuth2) { o.Grant = "password" },
+		"oauth2.tokenUrl":               func(o *tokenvault.OAuth2) { o.TokenURL = "" },
+		"oauth2.authorizationUrl":       func(o *tokenvault.OAuth2) { o.AuthorizationURL = "https://acme.example/authorize" },
+		"oauth2.pushedAuthorizationUrl": func(o *tokenvault.OAuth2) { o.PushedAuthorizationURL = "https://acme.example/par" },
+		"oauth2.authorizationParams":    func(o *tokenvault.OAuth2) { o.AuthorizationParams = map[string]string{"prompt": "x"} },
+		"oauth2.refreshUrl":             func(o *tokenvault.OAuth2) { o.RefreshURL = "https://acme.example/refresh" },
+		"oauth2.userInfoUrl":            func(o *tokenvault.OAuth2) { o.UserInfoURL = "https://acme.example/me" },
+		"oauth2.clientAuth":             func(o *tokenvault.OAuth2) { o.ClientAuth = tokenvault.ClientAuthNone },
+	} {
+		p := machine()
+		edit(p.OAuth2)
+		expectProblem(t, catalog.Lint(p), field, "must")
+	}
+	unsourced := machine()
+	unsourced.Sources[0].Fact = "tokenUrl: read there"
+	expectProblem(t, catalog.Lint(unsourced), "oauth2.grant", "needs a source")
+}
+
 func TestLintReservedParameters(t *testing.T) {
 	for _, param := range []string{
 		"state", "State", "redirect_uri", "response_type", "response_mode", "code_challenge", "code_challenge_method",

@@ -144,13 +144,13 @@ func codeTexts() []message {
 		},
 		{
 			codeServiceAway, "The service cannot be asked just now",
-			"It is not known whether what you entered works. Nothing was stored.",
-			"Wait a minute, then enter it again.",
+			"Nothing was stored.",
+			"Wait a minute, then try again.",
 		},
 		{
 			codeServiceError, "The service answered in an unexpected way",
-			"It is not known whether what you entered works. Nothing was stored.",
-			"Check what you entered. If it stays like this, tell the people who run this service.",
+			"Nothing was stored.",
+			"Try again. If it stays like this, tell the people who run this service.",
 		},
 		{
 			codeAccountTaken, "There is a connection to this account already",

@@ -58,14 +58,14 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 	if len(returnTo) > maxReturnTo {
 		return &tokenvault.FieldError{Field: fieldReturnTo, Reason: "is too long"}
 	}
-	other := plan.Provider.APIKey != nil && r.URL.Query().Get(fieldAccount) == accountNew
+	other := plan.Connecting == tokenvault.WayEnter && r.URL.Query().Get(fieldAccount) == accountNew
 	view := enterView(plan, returnTo, other)
 	if actor.Kind == tokenvault.ActorVisitor { // who cannot be proven decides nothing here
 		view.DeclineAction, view.DeclineMeaning = "", textVisitor
 	}
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
-		if code == codeAccountMismatch && plan.NeedsRedirect && req.ConnectionID != "" {
+		if code == codeAccountMismatch && plan.Way == tokenvault.WayRedirect && req.ConnectionID != "" {
 			view.offerOther(req.ID)
 		}
 	}

@@ -35,8 +35,7 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if err := in.check(); err != nil {
 		return err
 	}
-	p, err := h.vault.Catalog().Provider(in.providerID)
-	if err != nil {
+	if _, err := h.vault.Catalog().Provider(in.providerID); err != nil {
 		h.message(w, http.StatusNotFound, codeUnknownProvider)
 		return nil //nolint:nilerr // it is shown, with a text of its own
 	}
@@ -53,9 +52,14 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if err != nil {
 		return err
 	}
-	if p.APIKey != nil {
+	switch plan, err := h.vault.PlanConnect(r.Context(), actor, req.ID); {
+	case err != nil:
+		return h.orResult(w, r, req.ID, err)
+	case plan.Way == tokenvault.WayEnter:
 		toEnter(w, r, req.ID, in.returnTo, "")
 		return nil
+	case plan.Way == tokenvault.WayConfirm:
+		return h.connect(w, r, actor, plan, tokenvault.SubmitConnect{AuthRequestID: req.ID}, in.returnTo)
 	}
 	return h.start(w, r, actor, tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: in.returnTo}, req)
 }

@@ -95,6 +95,7 @@ type scriptedFlow struct {
 	account tokenvault.Account
 	granted []string // nil: what was requested
 	url     string   // replaces the authorization URL
+	refused error    // of a grant for the app itself
 
 	expiresIn time.Duration
 }
@@ -117,6 +118,14 @@ func (f *scriptedFlow) Complete(_ context.Context, in tokenvault.CompleteInput) 
 	return tokenvault.Completed{Credential: cred, Account: f.account, Scopes: scopes, ExpiresIn: f.expiresIn}, nil
 }
 
+func (f *scriptedFlow) Grant(_ context.Context, in tokenvault.GrantInput) (tokenvault.Completed, error) {
+	if f.refused != nil {
+		return tokenvault.Completed{}, f.refused
+	}
+	cred := tokenvault.Credential{AuthMethod: tokenvault.AuthOAuth2, TokenType: "Bearer", AccessToken: tokenvault.NewSecret("access-canary")}
+	return tokenvault.Completed{Credential: cred, Account: tokenvault.Account{ID: in.Client.AppID, Label: in.Client.ID}, Scopes: in.Scopes}, nil
+}
+
 func providers() []tokenvault.Provider {
 	oauth := func(host string) *tokenvault.OAuth2 {
 		return &tokenvault.OAuth2{
@@ -128,6 +137,10 @@ func providers() []tokenvault.Provider {
 		{
 			ID: "github", Name: "GitHub", Service: "github", Description: "Code hosting: repositories, issues and pull requests.",
 			AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("github.example"), Hosts: []string{"api.github.example"},
+		},
+		{
+			ID: "machine", Name: "Machine", Service: "machine", AuthMethod: tokenvault.AuthOAuth2, Hosts: []string{"machine.example"},
+			OAuth2: &tokenvault.OAuth2{Grant: tokenvault.GrantClientCredentials, TokenURL: "https://machine.example/token", DefaultScopes: []string{"read"}},
 		},
 		{ID: "bare", Name: "Bare", Service: "bare", AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("bare.example"), Hosts: []string{"bare.example"}},
 	}
@@ -172,6 +185,9 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig
 	})
 	admin := tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "operator", Owner: tokenvault.Owner{Tenant: "default"}}
 	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "github", ClientID: "client"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "machine", ClientID: "machine-client"}); err != nil {
 		t.Fatal(err)
 	}
 	r.handler = pages.NewHandler(r.Vault, auth, nil)

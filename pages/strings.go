@@ -45,6 +45,10 @@ const (
 	textSubmitNext = "It goes to the vault only, which asks the service whether it works before anything is kept. It is not shown again, here or in a chat."
 )
 
+func confirmNext(provider string) string {
+	return "Nobody has to sign in at " + provider + ": the account is that of the registration which this vault has there."
+}
+
 func inputsTitle(provider string) string { return "From your " + provider + " account" }
 
 // fieldText says what is wrong with what was entered. The reason is the vault's own.

@@ -50,14 +50,14 @@ func inputs(fields []tokenvault.KeyField) []input {
 func (v *ask) enter(plan tokenvault.ConnectPlan) {
 	name := plan.Provider.Name
 	v.Action = "/connect/" + url.PathEscape(plan.Request.ID) + "/submit"
-	v.InputsTitle, v.Inputs, v.Where = inputsTitle(name), inputs(plan.Fields), textWhere
+	v.InputsTitle, v.Inputs, v.Where = inputsTitle(name), inputs(plan.Provider.APIKey.Fields), textWhere
 	v.ScopesTitle, v.Next, v.Submit = "", textSubmitNext, textSubmit
 }
 
 // enterView is the form for a plan; for another account than the plan's if other.
 func enterView(plan tokenvault.ConnectPlan, returnTo string, other bool) ask {
 	if other {
-		plan.Fields, plan.Account = plan.Provider.APIKey.Fields, tokenvault.Account{}
+		plan.Way, plan.Account = plan.Connecting, tokenvault.Account{}
 		plan.Request.Reason = tokenvault.ReasonMissing
 	}
 	view := askView(plan, returnTo)
@@ -89,25 +89,28 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request, actor tokenvaul
 	if err != nil {
 		return h.orResult(w, r, id, err)
 	}
-	if plan.Provider.APIKey == nil {
-		return tokenvault.ErrNotFound
-	}
 	if err := h.vault.CheckReturnURL(returnTo); err != nil {
 		return err
 	}
 	in := tokenvault.SubmitConnect{
-		AuthRequestID: id, NewAccount: r.PostForm.Get(fieldAccount) == accountNew,
-		Values: make(map[string]tokenvault.Secret, len(plan.Provider.APIKey.Fields)),
+		AuthRequestID: id, NewAccount: r.PostForm.Get(fieldAccount) == accountNew, Values: map[string]tokenvault.Secret{},
 	}
 	if in.PermissionTTL, err = permissionTTL(r.PostForm.Get(fieldTTL)); err != nil {
 		return err
 	}
-	for _, f := range plan.Provider.APIKey.Fields {
-		in.Values[f.Name] = tokenvault.NewSecret(r.PostForm.Get(fieldPrefix + f.Name))
+	if key := plan.Provider.APIKey; key != nil {
+		for _, f := range key.Fields {
+			in.Values[f.Name] = tokenvault.NewSecret(r.PostForm.Get(fieldPrefix + f.Name))
+		}
 	}
+	return h.connect(w, r, actor, plan, in, returnTo)
+}
+
+// connect settles a request for which nobody has to go anywhere.
+func (h *handler) connect(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, plan tokenvault.ConnectPlan, in tokenvault.SubmitConnect, returnTo string) error {
 	req, err := h.vault.SubmitConnect(r.Context(), actor, in)
 	if err != nil {
-		return h.askAgain(w, r, enterView(plan, returnTo, in.NewAccount), id, err)
+		return h.askAgain(w, r, enterView(plan, returnTo, in.NewAccount), plan.Request.ID, err)
 	}
 	h.finish(w, r, req, returnTo)
 	return nil

@@ -201,3 +201,28 @@ func TestAnotherKeyIsConnectedBesideTheFirst(t *testing.T) {
 		t.Errorf("permissions: %+v, %v", permissions, err)
 	}
 }
+
+func TestGoldenConfirmTheApp(t *testing.T) {
+	r := newRig(t, headerAuth{})
+	id := r.askFor(t, "machine", alice, "release bot", tokenvault.ReleaseInject).ID
+	checkGolden(t, "app", 200, r.get("/connect/"+id))
+	checkGolden(t, "app_new", 200, r.get("/connect/new?providerId=machine"))
+	r.flow.refused = &tokenvault.ProviderError{ProviderID: "machine", Op: "exchange", Transient: true}
+	checkGolden(t, "app_away", 503, r.post("/connect/"+id+"/submit", nil))
+	r.flow.refused = nil
+	if res := r.post("/connect/"+id+"/submit", nil); res.Header.Get("Location") != "/connect/"+id {
+		t.Errorf("leads to %d %s", res.StatusCode, res.Header.Get("Location"))
+	}
+	checkGolden(t, "app_connected", 200, r.get("/connect/"+id))
+}
+
+func TestConnectingTheAppOfOnesOwnAccordTakesOneStep(t *testing.T) {
+	r := newRig(t, headerAuth{})
+	res := r.post("/connect/new", url.Values{"providerId": {"machine"}, "returnTo": {"/settings"}})
+	if to := res.Header.Get("Location"); !strings.HasPrefix(to, "/settings?authRequestId=ar_") || !strings.HasSuffix(to, "&status=connected") {
+		t.Errorf("leads to %d %s", res.StatusCode, to)
+	}
+	if res := r.post("/connect/new", url.Values{"providerId": {"machine"}}, as("guest")); res.StatusCode != http.StatusNotFound {
+		t.Errorf("a visitor: status %d", res.StatusCode)
+	}
+}

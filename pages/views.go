@@ -104,7 +104,7 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 		Agent: req.AgentID, Lead: askLead(req.AgentID, req.Owner.UserID == "", p.Name), Why: askWhy(req.Reason, p.Name),
 		From: initial(req.AgentID), To: initial(p.Name),
 		FactsTitle: textDetails, Facts: askFacts(plan),
-		ScopesTitle: scopesTitle(plan.NeedsRedirect, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(plan.NeedsRedirect, p.Name),
+		ScopesTitle: scopesTitle(plan.Way != tokenvault.WayPermit, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(plan.Way != tokenvault.WayPermit, p.Name),
 		Next: askNext(req.Reason, p.Name), Submit: askSubmit(req.Reason, p.Name),
 		DeclineAction: "/connect/" + url.PathEscape(req.ID) + "/decline",
 		Decline:       textDecline, DeclineMeaning: declineMeaning(req.AgentID != ""),
@@ -112,15 +112,20 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	if returnTo != "" {
 		v.Hidden = []field{{fieldReturnTo, returnTo}}
 	}
-	if len(plan.Fields) > 0 {
+	path := "/connect/" + url.PathEscape(req.ID)
+	switch plan.Way {
+	case tokenvault.WayEnter:
 		v.enter(plan)
 		return v
-	}
-	if plan.NeedsRedirect {
-		v.Action = "/connect/" + url.PathEscape(req.ID) + "/confirm"
+	case tokenvault.WayConfirm:
+		v.Action, v.Next, v.Submit = path+"/submit", confirmNext(p.Name), textSubmit
 		return v
+	case tokenvault.WayRedirect:
+		v.Action = path + "/confirm"
+		return v
+	case tokenvault.WayPermit:
 	}
-	v.Action = "/connect/" + url.PathEscape(req.ID) + "/permit"
+	v.Action = path + "/permit"
 	if req.Reason == tokenvault.ReasonChooseAccount {
 		v.ChoicesTitle, v.Choices = textChoices, choices(plan.Choices)
 		v.offerOther(req.ID)
@@ -145,8 +150,11 @@ func newView(p tokenvault.Provider, in newConnect) ask {
 		Next: askNext(reason, p.Name), Submit: askSubmit(reason, p.Name),
 		Action: "/connect/new", Hidden: in.fields(), DeclineMeaning: textNothingYet,
 	}
-	if p.APIKey != nil {
+	switch {
+	case p.APIKey != nil:
 		v.Next, v.Submit = textEnterNext, textContinue
+	case p.OAuth2 != nil && p.OAuth2.Grant == tokenvault.GrantClientCredentials:
+		v.Next, v.Submit = confirmNext(p.Name), textSubmit
 	}
 	if in.organization {
 		v.FactsTitle, v.Facts = textDetails, []fact{ownedByOrganization()}
@@ -176,7 +184,7 @@ func askFacts(plan tokenvault.ConnectPlan) []fact {
 // agent will be allowed.
 func requested(plan tokenvault.ConnectPlan) []string {
 	scopes := slices.Clone(plan.Scopes)
-	if plan.NeedsRedirect && plan.Provider.OAuth2 != nil {
+	if plan.Way != tokenvault.WayPermit && plan.Provider.OAuth2 != nil {
 		for _, always := range plan.Provider.OAuth2.AlwaysScopes {
 			if !slices.Contains(scopes, always) {
 				scopes = append(scopes, always)

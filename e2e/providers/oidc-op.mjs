@@ -41,6 +41,8 @@ const clients = [
   { client_id: 'vault-post', client_secret: 'secret-of-vault-post-1b8e64f0aa', token_endpoint_auth_method: 'client_secret_post', ...common },
   { client_id: 'vault-jwt', token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [] }, ...common },
   { client_id: 'vault-public', token_endpoint_auth_method: 'none', ...common },
+  { client_id: 'vault-machine', client_secret: 'secret-of-vault-machine-90c2d7e3b4', redirect_uris: [], response_types: [], grant_types: ['client_credentials'] },
+  { client_id: 'vault-device', client_secret: 'secret-of-vault-device-5a1f8b6c20', ...common, grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'], redirect_uris: [], response_types: [] },
 ];
 
 // Clients live in a store of our own, so that callbacks can change while it runs.
@@ -60,12 +62,14 @@ const provider = new Provider(issuer, {
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'] },
   scopes: ['openid', 'offline_access', 'email', 'profile'],
   ttl: {
-    AccessToken: Number(env.ACCESS_TTL ?? 60), AuthorizationCode: 60, Grant: 14 * 86400, IdToken: 3600,
+    AccessToken: Number(env.ACCESS_TTL ?? 60), ClientCredentials: Number(env.ACCESS_TTL ?? 60), DeviceCode: 300, AuthorizationCode: 60, Grant: 14 * 86400, IdToken: 3600,
     Interaction: 600, RefreshToken: 14 * 86400, Session: 86400,
   },
   enabledJWA: { clientAuthSigningAlgValues: ['RS256', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'] },
   features: {
     devInteractions: { enabled: true },
+    clientCredentials: { enabled: true },
+    deviceFlow: { enabled: true },
     revocation: { enabled: true, allowedPolicy: () => true },
     introspection: { enabled: true, allowedPolicy: () => true },
   },
@@ -158,7 +162,7 @@ const controlURL = await control({
   'PUT /jwks': async (req) => { clients.find((c) => c.client_id === 'vault-jwt').jwks = await readJSON(req); },
   'PUT /callbacks': async (req) => {
     const list = await readJSON(req);
-    for (const c of clients) c.redirect_uris = list;
+    for (const c of clients) if (c.response_types.length) c.redirect_uris = list;
   },
 }, Number(env.CTRL_PORT ?? 0));
 

@@ -20,8 +20,8 @@ func TestAKeyIsConnectedAndUsed(t *testing.T) {
 			t.Fatalf("asked for %s because of %s", asked.AuthMethod, asked.Reason)
 		}
 		plan, err := r.PlanConnect(t.Context(), aliceUser, asked.ID)
-		if err != nil || plan.NeedsRedirect || len(plan.Fields) != 1 || plan.Fields[0].Name != "apiKey" {
-			t.Fatalf("PlanConnect: %+v, %v", plan.Fields, err)
+		if err != nil || plan.Way != tokenvault.WayEnter || plan.Connecting != tokenvault.WayEnter {
+			t.Fatalf("PlanConnect: %s, %v", plan.Way, err)
 		}
 		if _, err := r.StartConnect(t.Context(), aliceUser, tokenvault.StartConnect{AuthRequestID: asked.ID}); err == nil {
 			t.Error("StartConnect sends a browser somewhere")

@@ -9,6 +9,9 @@
 //	Refresh   POST refresh token, once → Rotated | Rejected | Transient | Uncertain
 //	Revoke    POST token to the revocation endpoint
 //
+// Where the app itself is the account, Grant and Refresh ask with the app's own
+// credentials (RFC 6749 §4.4), and nobody is sent anywhere.
+//
 // The client proves itself by secret (in the header or the form), by a signed
 // assertion (RFC 7523), or, if it is public, not at all.
 //
@@ -60,6 +63,7 @@ type Flow struct {
 var (
 	_ tokenvault.Flow        = (*Flow)(nil)
 	_ tokenvault.Redirecting = (*Flow)(nil)
+	_ tokenvault.Granting    = (*Flow)(nil)
 	_ tokenvault.Refresher   = (*Flow)(nil)
 	_ tokenvault.Revoker     = (*Flow)(nil)
 )

@@ -11,12 +11,16 @@ import (
 )
 
 // Refresh sends the refresh token once (RFC 6749 §6), to the endpoint at which
-// the grant was obtained and nowhere else.
+// the grant was obtained and nowhere else. Where the app itself is the account, it
+// asks for another token instead.
 func (f *Flow) Refresh(ctx context.Context, in tokenvault.RefreshInput) tokenvault.RefreshOutcome {
 	if !boundTo(in.Credential, *in.Provider.OAuth2) {
 		return tokenvault.Rejected{Err: &tokenvault.ProviderError{
 			ProviderID: in.Provider.ID, Op: "refresh", Code: "token_endpoint_changed",
 		}}
+	}
+	if in.Provider.OAuth2.Grant == tokenvault.GrantClientCredentials {
+		return f.grantAgain(ctx, in)
 	}
 	form := url.Values{
 		"grant_type":    {"refresh_token"},
