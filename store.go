@@ -196,7 +196,8 @@ type RefreshFailure struct {
 // AuthRequestStore keeps auth requests.
 type AuthRequestStore interface {
 	// OpenOrJoin returns the pending request with the same [AuthRequest.Key] and
-	// true, or stores the given one. An expired one is settled first.
+	// true, or stores the given one. An expired one is settled first, with an event
+	// of kind [EventAuthExpired].
 	OpenOrJoin(ctx context.Context, cmd NewAuthRequest) (req AuthRequest, joined bool, err error)
 	// GetAuthRequest returns a request of exactly this owner. One whose time is
 	// over is returned as expired, also before a sweep.

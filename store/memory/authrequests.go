@@ -36,6 +36,15 @@ func pending(r tokenvault.AuthRequest, now time.Time) error {
 	return nil
 }
 
+// keepExpired stores a request that expired, and records it.
+func (s *Store) keepExpired(r tokenvault.AuthRequest, now time.Time) {
+	s.keepRequest(r)
+	s.write(now, tokenvault.Event{
+		Kind: tokenvault.EventAuthExpired, Tenant: r.Owner.Tenant, ActorKind: tokenvault.ActorSystem, Owner: r.Owner,
+		ProviderID: r.ProviderID, ConnectionID: r.ConnectionID, AuthRequestID: r.ID, RunID: r.RunID, ThreadID: r.ThreadID,
+	})
+}
+
 // expire settles r if its time is over.
 func expire(r *tokenvault.AuthRequest, now time.Time) bool {
 	if r.Status != tokenvault.AuthPending || !over(r.ExpiresAt, now) {
@@ -63,7 +72,7 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 		if !expire(&r, now) {
 			return copyRequest(r), true, nil
 		}
-		s.keepRequest(r)
+		s.keepExpired(r, now)
 	}
 	req.Status, req.FailureCode = tokenvault.AuthPending, ""
 	req.CreatedAt, req.ExpiresAt, req.SettledAt = now, now.Add(cmd.TTL), time.Time{}
@@ -222,7 +231,7 @@ func (s *Store) ExpireAuthRequests(ctx context.Context, limit int) ([]tokenvault
 	slices.SortFunc(due, func(a, b tokenvault.AuthRequest) int { return a.ExpiresAt.Compare(b.ExpiresAt) })
 	due = due[:min(len(due), max(limit, 0))]
 	for i, r := range due {
-		s.keepRequest(r)
+		s.keepExpired(r, now)
 		due[i] = copyRequest(r)
 	}
 	s.deleteShortLived(now)

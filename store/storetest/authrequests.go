@@ -124,7 +124,11 @@ func settledNotJoined(t *testing.T, f *fixture) {
 func expiredNotJoined(t *testing.T, f *fixture) {
 	first := f.open(t, alice())
 	f.advance(10 * time.Minute)
+	before := len(f.events(t, acme))
 	second, joined := f.joins(t, first)
+	if written := f.events(t, acme)[before:]; len(written) != 2 || written[0].Kind != tokenvault.EventAuthExpired || written[0].AuthRequestID != first.ID {
+		t.Errorf("events %+v, want that the first expired, and that the second was opened", written)
+	}
 	if joined || second.ID == first.ID {
 		t.Error("an expired request was joined")
 	}
@@ -170,7 +174,11 @@ func sweepSettles(t *testing.T, f *fixture) {
 	for i := range due {
 		due[i].Status, due[i].SettledAt = tokenvault.AuthExpired, f.now()
 	}
+	before := len(f.events(t, acme))
 	equal(t, "ExpireAuthRequests", f.sweep(t, 10), due)
+	if written := f.events(t, acme)[before:]; len(written) != 2 || written[0].Kind != tokenvault.EventAuthExpired {
+		t.Errorf("a sweep of two of the tenant's requests wrote %+v", written)
+	}
 	for _, req := range due {
 		equal(t, "GetAuthRequest", f.getRequest(t, req), req)
 	}
