@@ -40,7 +40,7 @@ type site struct {
 	admin tokenvault.Actor
 	log   *journal
 	shown *journal // what browsers and callers were answered
-	db    *sql.DB // to look at, and to change behind the vault's back
+	db    *sql.DB  // to look at, and to change behind the vault's back
 	stop  func()
 }
 
