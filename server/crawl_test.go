@@ -43,7 +43,8 @@ func (s *site) crawl(t *testing.T) {
 	keys := map[string]string{"nobody": ""}
 	for _, in := range []tokenvault.APIKeyInput{
 		{Name: "agent", Kind: tokenvault.ActorAgent, Owner: tokenvault.Owner{Tenant: "default", UserID: "alice"}},
-		{Name: "backend", Kind: tokenvault.ActorBackend}, {Name: "admin", Kind: tokenvault.ActorAdmin},
+		{Name: "backend", Kind: tokenvault.ActorBackend},
+		{Name: "admin", Kind: tokenvault.ActorAdmin},
 	} {
 		_, key, err := s.CreateAPIKey(t.Context(), s.admin, in)
 		if err != nil {

@@ -174,7 +174,7 @@ func TestAnotherAgentIsPermitted(t *testing.T) {
 func TestTheProviderIsStrict(t *testing.T) {
 	v := vaulttest.New(t, nil)
 	post := func(form string) int {
-		res, err := http.Post(v.Provider.URL+"/token", "application/x-www-form-urlencoded", strings.NewReader(form)) //nolint:noctx // a test's own server
+		res, err := http.Post(v.Provider.URL+"/token", "application/x-www-form-urlencoded", strings.NewReader(form))
 		if err != nil {
 			t.Fatal(err)
 		}

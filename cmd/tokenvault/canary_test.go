@@ -37,8 +37,15 @@ func TestK6CommandsPrintNoSecret(t *testing.T) {
 	try(key)
 	env = append(env, "TOKENVAULT_API_KEY="+key)
 	for _, args := range [][]string{
-		{"app", "list"}, {"apikey", "list"}, {"key", "list"}, {"check"}, {"provider", "show", "github"}, {"connect", "github", "--server", "http://127.0.0.1:1"},
-		{"app", "delete", "github"}, {"apikey", "revoke", strings.Split(key, "_")[1]}, {"version"},
+		{"app", "list"},
+		{"apikey", "list"},
+		{"key", "list"},
+		{"check"},
+		{"provider", "show", "github"},
+		{"connect", "github", "--server", "http://127.0.0.1:1"},
+		{"app", "delete", "github"},
+		{"apikey", "revoke", strings.Split(key, "_")[1]},
+		{"version"},
 	} {
 		try(args...)
 	}
