@@ -123,6 +123,7 @@ type AuthRequiredPayload struct {
 	CredentialID   string            `json:"credentialId,omitempty"` // once connected
 	FailureCode    string            `json:"failureCode,omitempty"`  // once failed
 	ThreadID       string            `json:"threadId,omitempty"`
+	OrganizationID string            `json:"organizationId,omitempty"` // whose administrator has to act; absent: the user has to
 	CreatedAt      time.Time         `json:"createdAt"`
 	ExpiresAt      time.Time         `json:"expiresAt"`
 }
@@ -136,6 +137,9 @@ func (r AuthRequest) Payload() AuthRequiredPayload {
 		ConnectURL: r.ConnectURL, Message: r.Message(),
 		FailureCode: r.FailureCode, ThreadID: r.ThreadID,
 		CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
+	}
+	if r.Owner.UserID == "" {
+		p.OrganizationID = r.Owner.OrganizationID
 	}
 	if r.Status == AuthConnected {
 		p.CredentialID = r.ConnectionID

@@ -64,6 +64,18 @@ func TestThePayloadIsTheVaults(t *testing.T) {
 	}
 }
 
+// Who asks through a client is told as well that an administrator has to act.
+func TestAnOrganizationsAgentIsToldWhoHasToAct(t *testing.T) {
+	r := newRig(t)
+	acme := tokenvault.Owner{Tenant: tokenvault.DefaultTenant, OrganizationID: "acme"}
+	operator := tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "operator", Owner: tokenvault.Owner{Tenant: tokenvault.DefaultTenant}}
+	key := r.newKey(t.Context(), operator, tokenvault.APIKeyInput{Name: "bot", Kind: tokenvault.ActorAgent, Owner: acme})
+	got := mustAsk(t, newClient(t, key, r), readMail())
+	if want := "An administrator of your organization has to connect Mail to continue"; got.Message() != want || got.Payload().OrganizationID != "acme" {
+		t.Errorf("message = %q, want %q", got.Message(), want)
+	}
+}
+
 func TestARejectedVersionIsRenewedOnce(t *testing.T) {
 	r := newRig(t)
 	c, req := r.client(t), readMail()

@@ -145,8 +145,11 @@ func (in newConnect) fields() []field {
 		organization = "true"
 	}
 	all := []field{
-		{fieldProvider, in.providerID}, {fieldThread, in.threadID}, {fieldReturnTo, in.returnTo},
-		{fieldConnection, in.connectionID}, {fieldOrg, organization},
+		{fieldProvider, in.providerID},
+		{fieldThread, in.threadID},
+		{fieldReturnTo, in.returnTo},
+		{fieldConnection, in.connectionID},
+		{fieldOrg, organization},
 	}
 	return slices.DeleteFunc(all, func(f field) bool { return f.Value == "" })
 }

@@ -121,10 +121,12 @@ test('a connect can be confirmed by keyboard alone', async () => {
   await page.goto(asked.connectUrl);
   for (let i = 0; i < 20; i++) {
     await page.keyboard.press('Tab');
-    if (await page.evaluate(() => document.activeElement?.getAttribute('form') === 'decide')) break;
+    if (await page.evaluate(() => document.activeElement?.matches('select'))) await page.keyboard.press('ArrowDown');
+    if (await page.evaluate(() => document.activeElement?.matches('button.primary'))) break;
   }
   const outlined = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle !== 'none');
   assert.ok(outlined, 'one sees where one is');
+  assert.equal(await page.getByLabel('Allowed for').inputValue(), '1h');
   await page.keyboard.press('Enter');
   await consent(page, 'ivy');
   await page.getByText('ivy@example.test').waitFor();
