@@ -3,6 +3,7 @@ package tokenvault
 import (
 	"net/http"
 	"strings"
+	"unicode/utf8"
 )
 
 // DefaultTenant is the tenant of a vault that serves one product.
@@ -57,7 +58,7 @@ func (o Owner) Covers(other Owner) bool {
 }
 
 func validID(id string) bool {
-	return len(id) <= 255 && !strings.ContainsFunc(id, func(r rune) bool { return r < 0x20 || r == 0x7f })
+	return len(id) <= 255 && utf8.ValidString(id) && !strings.ContainsFunc(id, func(r rune) bool { return r < 0x20 || r == 0x7f })
 }
 
 // An ActorKind says what kind of caller an [Actor] is.

@@ -48,7 +48,7 @@ func TestChainHashCoversEveryField(t *testing.T) {
 				continue
 			}
 			old := reflect.ValueOf(field.Interface())
-			switch at, isTime := field.Interface().(time.Time); {
+			switch at, isTime := reflect.TypeAssert[time.Time](field); {
 			case isTime:
 				field.Set(reflect.ValueOf(at.Add(time.Microsecond)))
 			case field.Kind() == reflect.Struct:

@@ -178,57 +178,101 @@ func TestK9TamperingIsNamed(t *testing.T) {
 		position        int64
 		seq             int64 // of the entry that is named
 	}{
-		{name: "an entry altered", tampering: `UPDATE audit SET user_id = 'eve' WHERE position = 8`,
-			problem: tokenvault.AuditAltered, position: 8, seq: 9},
-		{name: "its time altered", tampering: `UPDATE audit SET at = at + 1 WHERE position = 8`,
-			problem: tokenvault.AuditAltered, position: 8, seq: 9},
-		{name: "its hash altered", tampering: `UPDATE audit SET hash = 'x' WHERE position = 8`,
-			problem: tokenvault.AuditAltered, position: 8, seq: 9},
-		{name: "the first altered", tampering: `UPDATE audit SET detail = 'x' WHERE position = 1`,
-			problem: tokenvault.AuditAltered, position: 1, seq: 1},
-		{name: "the last altered", tampering: `UPDATE audit SET detail = 'x' WHERE position = 21`,
-			problem: tokenvault.AuditAltered, position: 21, seq: 22},
-		{name: "an entry deleted", tampering: `DELETE FROM audit WHERE position = 8`,
-			problem: tokenvault.AuditMissing, position: 8, seq: 10},
-		{name: "the first deleted", tampering: `DELETE FROM audit WHERE tenant = 'default' AND position <= 3`,
-			problem: tokenvault.AuditMissing, position: 1, seq: 4},
-		{name: "a head's entry deleted", tampering: `DELETE FROM audit WHERE position = 18`,
-			problem: tokenvault.AuditMissing, position: 18, seq: 20},
-		{name: "entries swapped", tampering: `UPDATE audit SET seq = -seq WHERE position IN (8, 9); UPDATE audit SET seq = 10 WHERE position = 8;
+		{
+			name: "an entry altered", tampering: `UPDATE audit SET user_id = 'eve' WHERE position = 8`,
+			problem: tokenvault.AuditAltered, position: 8, seq: 9,
+		},
+		{
+			name: "its time altered", tampering: `UPDATE audit SET at = at + 1 WHERE position = 8`,
+			problem: tokenvault.AuditAltered, position: 8, seq: 9,
+		},
+		{
+			name: "its hash altered", tampering: `UPDATE audit SET hash = 'x' WHERE position = 8`,
+			problem: tokenvault.AuditAltered, position: 8, seq: 9,
+		},
+		{
+			name: "the first altered", tampering: `UPDATE audit SET detail = 'x' WHERE position = 1`,
+			problem: tokenvault.AuditAltered, position: 1, seq: 1,
+		},
+		{
+			name: "the last altered", tampering: `UPDATE audit SET detail = 'x' WHERE position = 21`,
+			problem: tokenvault.AuditAltered, position: 21, seq: 22,
+		},
+		{
+			name: "an entry deleted", tampering: `DELETE FROM audit WHERE position = 8`,
+			problem: tokenvault.AuditMissing, position: 8, seq: 10,
+		},
+		{
+			name: "the first deleted", tampering: `DELETE FROM audit WHERE tenant = 'default' AND position <= 3`,
+			problem: tokenvault.AuditMissing, position: 1, seq: 4,
+		},
+		{
+			name: "a head's entry deleted", tampering: `DELETE FROM audit WHERE position = 18`,
+			problem: tokenvault.AuditMissing, position: 18, seq: 20,
+		},
+		{
+			name: "entries swapped", tampering: `UPDATE audit SET seq = -seq WHERE position IN (8, 9); UPDATE audit SET seq = 10 WHERE position = 8;
 			UPDATE audit SET seq = 9 WHERE position = 9`,
-			problem: tokenvault.AuditReordered, position: 8, seq: 9},
-		{name: "an entry inserted where another tenant's was", tampering: `DELETE FROM audit WHERE tenant = 'globex';
+			problem: tokenvault.AuditReordered, position: 8, seq: 9,
+		},
+		{
+			name: "an entry inserted where another tenant's was", tampering: `DELETE FROM audit WHERE tenant = 'globex';
 			INSERT INTO audit (seq, ` + columns + `, position, hash) SELECT 8, ` + columns + `, 8, 'x' FROM audit WHERE position = 7`,
-			problem: tokenvault.AuditInserted, position: 8, seq: 8},
-		{name: "an entry copied to the end", tampering: `INSERT INTO audit (` + columns + `, position, hash)
+			problem: tokenvault.AuditInserted, position: 8, seq: 8,
+		},
+		{
+			name: "an entry copied to the end", tampering: `INSERT INTO audit (` + columns + `, position, hash)
 			SELECT ` + columns + `, position, hash FROM audit WHERE position = 8`,
-			problem: tokenvault.AuditInserted, position: 8, seq: 23},
-		{name: "an entry inserted without a place", tampering: `INSERT INTO audit (` + columns + `)
+			problem: tokenvault.AuditInserted, position: 8, seq: 23,
+		},
+		{
+			name: "an entry inserted without a place", tampering: `INSERT INTO audit (` + columns + `)
 			SELECT ` + columns + ` FROM audit WHERE position = 8; UPDATE audit SET writer = '' WHERE position = 0`,
-			problem: tokenvault.AuditInserted, position: 0, seq: 23},
-		{name: "the end cut off", tampering: `DELETE FROM audit WHERE position >= 10`,
-			problem: tokenvault.AuditTruncated, position: 10, seq: 13},
-		{name: "the end cut off at a head", tampering: `DELETE FROM audit WHERE position >= 13`,
-			problem: tokenvault.AuditTruncated, position: 13, seq: 19},
-		{name: "all deleted", tampering: `DELETE FROM audit`,
-			problem: tokenvault.AuditTruncated, position: 1, seq: 13},
-		{name: "an entry altered, and hashes to match", tampering: `UPDATE audit SET user_id = 'eve' WHERE position = 8`, clever: true,
-			problem: tokenvault.AuditRewritten, position: 12, seq: 13},
-		{name: "an entry deleted, and places and hashes to match", tampering: `DELETE FROM audit WHERE position = 8;
+			problem: tokenvault.AuditInserted, position: 0, seq: 23,
+		},
+		{
+			name: "the end cut off", tampering: `DELETE FROM audit WHERE position >= 10`,
+			problem: tokenvault.AuditTruncated, position: 10, seq: 13,
+		},
+		{
+			name: "the end cut off at a head", tampering: `DELETE FROM audit WHERE position >= 13`,
+			problem: tokenvault.AuditTruncated, position: 13, seq: 19,
+		},
+		{
+			name: "all deleted", tampering: `DELETE FROM audit`,
+			problem: tokenvault.AuditTruncated, position: 1, seq: 13,
+		},
+		{
+			name: "an entry altered, and hashes to match", tampering: `UPDATE audit SET user_id = 'eve' WHERE position = 8`, clever: true,
+			problem: tokenvault.AuditRewritten, position: 12, seq: 13,
+		},
+		{
+			name: "an entry deleted, and places and hashes to match", tampering: `DELETE FROM audit WHERE position = 8;
 			UPDATE audit SET position = position - 1 WHERE position > 8`, clever: true,
-			problem: tokenvault.AuditRewritten, position: 12, seq: 13},
-		{name: "an entry altered, and hashes and heads to match", tampering: `UPDATE audit SET user_id = 'eve' WHERE position = 8`, clever: true,
+			problem: tokenvault.AuditRewritten, position: 12, seq: 13,
+		},
+		{
+			name: "an entry altered, and hashes and heads to match", tampering: `UPDATE audit SET user_id = 'eve' WHERE position = 8`, clever: true,
 			after:   `UPDATE audit_heads SET hash = (SELECT hash FROM audit WHERE audit.seq = audit_heads.seq)`,
-			problem: tokenvault.AuditHeadForged, position: 12, seq: 13},
-		{name: "a signature forged", tampering: `UPDATE audit_heads SET mac = zeroblob(32) WHERE position = 18`,
-			problem: tokenvault.AuditHeadForged, position: 18, seq: 19},
-		{name: "a signature of another head", tampering: `UPDATE audit_heads SET mac = (SELECT mac FROM audit_heads WHERE position = 12)`,
-			problem: tokenvault.AuditHeadForged, position: 18, seq: 19},
-		{name: "a key that never was", tampering: `UPDATE audit_heads SET key_version = 2`,
-			problem: tokenvault.AuditHeadForged, position: 12, seq: 13},
-		{name: "the beginning dropped with a forged cut", tampering: `DELETE FROM audit WHERE position <= 12;
+			problem: tokenvault.AuditHeadForged, position: 12, seq: 13,
+		},
+		{
+			name: "a signature forged", tampering: `UPDATE audit_heads SET mac = zeroblob(32) WHERE position = 18`,
+			problem: tokenvault.AuditHeadForged, position: 18, seq: 19,
+		},
+		{
+			name: "a signature of another head", tampering: `UPDATE audit_heads SET mac = (SELECT mac FROM audit_heads WHERE position = 12)`,
+			problem: tokenvault.AuditHeadForged, position: 18, seq: 19,
+		},
+		{
+			name: "a key that never was", tampering: `UPDATE audit_heads SET key_version = 2`,
+			problem: tokenvault.AuditHeadForged, position: 12, seq: 13,
+		},
+		{
+			name: "the beginning dropped with a forged cut", tampering: `DELETE FROM audit WHERE position <= 12;
 			UPDATE audit_heads SET cut = mac WHERE position = 12`,
-			problem: tokenvault.AuditHeadForged, position: 12, seq: 13},
+			problem: tokenvault.AuditHeadForged, position: 12, seq: 13,
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newLog(t)
@@ -321,7 +365,7 @@ func TestRetentionDropsSignedSegments(t *testing.T) {
 	if err != nil || pruned.Entries != 18 || pruned.Through["sqlite"].Position != 18 {
 		t.Errorf("pruned %+v, %v, want 18 entries", pruned, err)
 	}
-	if events := r.rig.events(t, tokenvault.EventAuditPruned); len(events) != 1 || events[0].ActorID != "operator" || events[0].Detail != "ev_0000000000000019" {
+	if events := r.events(t, tokenvault.EventAuditPruned); len(events) != 1 || events[0].ActorID != "operator" || events[0].Detail != "ev_0000000000000019" {
 		t.Errorf("events of it: %+v", events)
 	}
 	want := tokenvault.AuditReport{Entries: 5, Heads: 3, Unsigned: 1, Pruned: 18, Keyed: true}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,9 +38,10 @@ type auditEntry struct {
 }
 
 // auditLog commits events in groups. A release whose event cannot be committed
-// is refused, so the log fails closed: also in AuditAsync, where releases are
-// refused from the first failed commit until one succeeds. After a failed commit
-// it tries again by itself, and the first that succeeds says so in the log.
+// is refused, so the log fails closed. From a failed commit on, nothing is taken
+// until one succeeds: nobody waits for a log that cannot be written. It tries by
+// itself, with the events of releases that did not wait for it, and the commit
+// that succeeds says so in the log.
 type auditLog struct {
 	store  AuditStore
 	tenant string
@@ -48,6 +50,7 @@ type auditLog struct {
 	watch  observing
 
 	queue   chan auditEntry
+	kept    []Event // of entries for which nobody waits, and whose commit failed
 	failing atomic.Bool
 	stop    chan struct{}
 	stopped chan struct{}
@@ -69,9 +72,7 @@ func (a *auditLog) release(ctx context.Context, event Event) error {
 	case AuditOff:
 		return nil
 	case AuditAsync:
-		if !a.failing.Load() {
-			return a.enqueue(ctx, auditEntry{events: []Event{event}})
-		}
+		return a.enqueue(ctx, auditEntry{events: []Event{event}})
 	case AuditSync:
 	}
 	return a.append(ctx, event)
@@ -106,6 +107,9 @@ func (a *auditLog) enqueue(ctx context.Context, entry auditEntry) error {
 		return ErrClosed
 	default:
 	}
+	if err := a.healthy(); err != nil {
+		return err
+	}
 	select {
 	case a.queue <- entry:
 		return nil
@@ -136,8 +140,13 @@ func (a *auditLog) run() {
 		case <-retry:
 			a.flush(nil)
 		case <-a.stop:
-			for len(a.queue) > 0 {
-				a.flush(a.gather(<-a.queue))
+			for len(a.queue) > 0 || len(a.kept) > 0 {
+				if !a.flush(a.drain()) {
+					break
+				}
+			}
+			if len(a.kept) > 0 {
+				a.log.Error("audit entries of releases are lost: the log could not be written", slog.Int("entries", len(a.kept)))
 			}
 			return
 		}
@@ -177,36 +186,63 @@ func (a *auditLog) gather(first auditEntry) []auditEntry {
 	return batch
 }
 
-// flush commits a batch. While the log fails, any commit proves that it does no
-// longer, also that of an empty batch.
-func (a *auditLog) flush(batch []auditEntry) {
-	var events []Event
+// drain returns what is queued now.
+func (a *auditLog) drain() (batch []auditEntry) {
+	for {
+		select {
+		case entry := <-a.queue:
+			batch = append(batch, entry)
+		default:
+			return batch
+		}
+	}
+}
+
+// flush commits a batch, after what is kept, and reports whether it could. While
+// the log fails, any commit proves that it does no longer, also that of an empty
+// batch. If it cannot, those who wait are refused, in the queue too.
+func (a *auditLog) flush(batch []auditEntry) bool {
 	failing := a.failing.Load()
+	events := a.kept
 	if failing {
-		events = append(events, Event{Kind: EventAuditResumed, Tenant: a.tenant, ActorKind: ActorSystem, Owner: Owner{Tenant: a.tenant}})
+		events = append(slices.Clip(events), Event{
+			Kind: EventAuditResumed, Tenant: a.tenant, ActorKind: ActorSystem, Owner: Owner{Tenant: a.tenant},
+		})
 	}
 	for _, entry := range batch {
 		events = append(events, entry.events...)
 	}
+	err := a.commit(events)
+	a.failing.Store(err != nil)
+	if err == nil {
+		a.kept = nil
+		if failing {
+			a.log.Info("audit log can be written again")
+		}
+	} else {
+		if !failing {
+			a.log.Error("audit log cannot be written: credentials are not released", slog.Any("error", err))
+		}
+		err = a.healthy()
+		batch = append(batch, a.drain()...)
+	}
+	for _, entry := range batch {
+		if entry.done != nil {
+			entry.done <- err
+		} else if err != nil {
+			a.kept = append(a.kept, entry.events...)
+		}
+	}
+	return err == nil
+}
+
+func (a *auditLog) commit(events []Event) error {
 	ctx, cancel := context.WithTimeout(context.Background(), auditTimeout)
 	defer cancel()
 	ctx, end := a.watch.begin(ctx, Operation{Kind: OpAuditCommit, Entries: len(events)})
 	err := a.store.AppendAudit(ctx, events)
 	end(OutcomeOf(err))
-	if err != nil {
-		if !failing || len(batch) > 0 {
-			a.log.Error("audit log cannot be written: credentials are not released", slog.Any("error", err))
-		}
-		err = fmt.Errorf("audit log: %w", ErrUnavailable)
-	} else if failing {
-		a.log.Info("audit log can be written again")
-	}
-	a.failing.Store(err != nil)
-	for _, entry := range batch {
-		if entry.done != nil {
-			entry.done <- err
-		}
-	}
+	return err
 }
 
 func (a *auditLog) close() {

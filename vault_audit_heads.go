@@ -42,8 +42,8 @@ func (v *Vault) signHeads(ctx context.Context) error {
 }
 
 // sign returns the HMAC-SHA-256 of message under the tenant's key.
-func (k cachedKey) sign(message []byte) []byte {
-	mac := hmac.New(sha256.New, k.raw)
+func (key cachedKey) sign(message []byte) []byte {
+	mac := hmac.New(sha256.New, key.raw)
 	mac.Write(message)
 	return mac.Sum(nil)
 }

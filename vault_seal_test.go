@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/store/memory"
@@ -16,8 +18,10 @@ import (
 // access to the database could.
 type tamper struct {
 	tokenvault.Store
-	candidates func([]tokenvault.Candidate)
-	auditFails atomic.Bool
+	candidates  func([]tokenvault.Candidate)
+	auditFails  atomic.Bool
+	auditBlocks atomic.Pointer[chan struct{}]
+	appends     atomic.Int32
 }
 
 func (s *tamper) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
@@ -30,17 +34,21 @@ func (s *tamper) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenv
 
 func (s *tamper) AppendAudit(ctx context.Context, events []tokenvault.Event) error {
 	if s.auditFails.Load() {
+		s.appends.Add(1)
+		if wait := s.auditBlocks.Load(); wait != nil {
+			<-*wait
+		}
 		return tokenvault.ErrUnavailable
 	}
 	return s.Store.AppendAudit(ctx, events)
 }
 
-func tamperedRig(t testing.TB) (*rig, *tamper) {
+func tamperedRig(t testing.TB, change ...func(*tokenvault.Options)) (*rig, *tamper) {
 	t.Helper()
 	r := &rig{store: memory.New(nil), key: rootKey(t), flow: &scriptedFlow{}}
 	r.flow.completed = tokenvault.Completed{Credential: credential("at-0", "rt-0"), Account: tokenvault.Account{ID: "acc-1"}}
 	s := &tamper{Store: r.store}
-	r.Vault = newVault(t, s, r.key, r.flow)
+	r.Vault = newVault(t, s, r.key, r.flow, change...)
 	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "mail", ClientID: "client"}); err != nil {
 		t.Fatal(err)
 	}
@@ -130,16 +138,77 @@ func TestK3AnotherRootKeyIsRefused(t *testing.T) {
 }
 
 func TestK8AFailingAuditLogReleasesNothing(t *testing.T) {
-	r, s := tamperedRig(t)
-	s.auditFails.Store(true)
-	if access, err := r.resolve(t, "read"); access != nil || !errors.Is(err, tokenvault.ErrUnavailable) {
-		t.Errorf("Resolve = %v, %v; want ErrUnavailable", access, err)
-	}
-	if err := r.Ping(t.Context()); !errors.Is(err, tokenvault.ErrUnavailable) {
-		t.Errorf("Ping = %v, want ErrUnavailable", err)
-	}
-	s.auditFails.Store(false)
-	if _, err := r.resolve(t, "read"); err != nil {
-		t.Errorf("after the log recovered: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, s := tamperedRig(t)
+		s.auditFails.Store(true)
+		for range 2 {
+			if access, err := r.resolve(t, "read"); access != nil || !errors.Is(err, tokenvault.ErrUnavailable) {
+				t.Errorf("Resolve = %v, %v; want ErrUnavailable", access, err)
+			}
+			if err := r.Ping(t.Context()); !errors.Is(err, tokenvault.ErrUnavailable) {
+				t.Errorf("Ping = %v, want ErrUnavailable", err)
+			}
+			<-time.After(time.Hour)
+		}
+		s.auditFails.Store(false)
+		<-time.After(time.Second) // without a call of anybody
+		if err := r.Ping(t.Context()); err != nil {
+			t.Errorf("Ping = %v after the log recovered", err)
+		}
+		if _, err := r.resolve(t, "read"); err != nil {
+			t.Errorf("after the log recovered: %v", err)
+		}
+		if released, resumed := r.events(t, tokenvault.EventReleased), r.events(t, tokenvault.EventAuditResumed); len(released) != 1 || len(resumed) != 1 {
+			t.Errorf("%d releases and %d resumptions are recorded, want 1 and 1", len(released), len(resumed))
+		}
+	})
+}
+
+// K8: who waits in the queue of a log that fails is refused with those in front.
+func TestK8NobodyWaitsForAFailingLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := tamperedRig(t)
+		blocked := make(chan struct{})
+		s.auditBlocks.Store(&blocked)
+		s.auditFails.Store(true)
+		const callers = 600 // more than one batch
+		errs := make(chan error)
+		for range callers {
+			go func() { _, err := r.resolve(t, "read"); errs <- err }()
+		}
+		synctest.Wait()
+		close(blocked)
+		for range callers {
+			if err := <-errs; !errors.Is(err, tokenvault.ErrUnavailable) {
+				t.Errorf("err = %v, want ErrUnavailable", err)
+			}
+		}
+		if n := s.appends.Load(); n != 1 {
+			t.Errorf("the log was tried %d times before all were refused, want once", n)
+		}
+		s.auditFails.Store(false)
+	})
+}
+
+// K8: releases that did not wait for their entry are recorded once the log can be
+// written again, and no more are made until then.
+func TestK8AsyncReleasesAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := tamperedRig(t, func(o *tokenvault.Options) { o.Audit = tokenvault.AuditAsync })
+		s.auditFails.Store(true)
+		for range 3 {
+			if _, err := r.resolve(t, "read"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(time.Minute)
+		if _, err := r.resolve(t, "read"); !errors.Is(err, tokenvault.ErrUnavailable) {
+			t.Errorf("while the log fails: %v, want ErrUnavailable", err)
+		}
+		s.auditFails.Store(false)
+		<-time.After(time.Second)
+		if n := len(r.events(t, tokenvault.EventReleased)); n != 3 {
+			t.Errorf("%d releases are recorded, want 3", n)
+		}
+	})
 }

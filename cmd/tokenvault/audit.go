@@ -275,7 +275,7 @@ func (cmd auditPruneCmd) Run(ctx context.Context, cfg server.Config, std streams
 func parseAge(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			return time.Duration(n) * 24 * time.Hour, nil //nolint:gosec // at most 16 bits
+			return time.Duration(n) * 24 * time.Hour, nil
 		}
 	}
 	if age, err := time.ParseDuration(text); err == nil && age >= 0 {
