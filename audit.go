@@ -36,6 +36,7 @@ const (
 	EventAuditPruned       EventKind = "audit.pruned"
 	EventAuditResumed      EventKind = "audit.resumed" // the log could not be written, and can again
 	EventDataKeyRewrapped  EventKind = "data_key.rewrapped"
+	EventRestored          EventKind = "backup.restored"
 	EventOwnerDeleted      EventKind = "owner.deleted"
 	EventDataKeyDeleted    EventKind = "data_key.deleted"
 )

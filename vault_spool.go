@@ -87,7 +87,7 @@ func (v *Vault) fromSpool(ctx context.Context, turn RefreshTurn) (stored SealedC
 		return SealedConnection{}, false, nil
 	}
 	s, err := v.spooledOf(ctx, turn.Connection.ID)
-	if errors.Is(err, ErrNotFound) || err == nil && (s.version != turn.Connection.Version+1 || s.commit.Owner != turn.Connection.Owner) {
+	if errors.Is(err, ErrNotFound) || err == nil && (s.version <= turn.Connection.Version || s.commit.Owner != turn.Connection.Owner) {
 		return SealedConnection{}, false, nil
 	}
 	if err != nil {
@@ -95,14 +95,31 @@ func (v *Vault) fromSpool(ctx context.Context, turn RefreshTurn) (stored SealedC
 	}
 	commit := s.late(time.Now())
 	commit.Fence = turn.Fence
-	stored, err = v.store.CommitRefresh(ctx, commit)
-	if err == nil || errors.Is(err, ErrConflict) {
-		v.unspool(ctx, turn.Connection.ID, true)
+	if commit.Record, err = v.nextOf(ctx, turn.Connection.Connection, s); err == nil {
+		stored, err = v.store.CommitRefresh(ctx, commit)
 	}
-	if errors.Is(err, ErrConflict) { // its data key is gone, and nobody can read it
+	if errors.Is(err, ErrUnsealable) { // it is of no use to anybody
+		v.unspool(ctx, turn.Connection.ID, true)
 		return SealedConnection{}, false, nil
 	}
+	if err == nil {
+		v.unspool(ctx, turn.Connection.ID, true)
+	}
 	return stored, err == nil, err
+}
+
+// nextOf returns what was spooled as the connection's next record. If the
+// connection was restored from a backup since, what was spooled is of a later
+// version, and is sealed again.
+func (v *Vault) nextOf(ctx context.Context, c Connection, s spooled) (SealedRecord, error) {
+	plaintext, err := v.keys.open(ctx, s.place(), s.commit.Record, nil)
+	if errors.Is(err, ErrNotFound) { // its data key is gone
+		err = ErrUnsealable
+	}
+	if err != nil || s.version == c.Version+1 {
+		return s.commit.Record, err
+	}
+	return v.keys.seal(ctx, connectionPlace(c, c.Version+1), plaintext)
 }
 
 func (v *Vault) spooledOf(ctx context.Context, connectionID string) (spooled, error) {

@@ -55,6 +55,7 @@ type world struct {
 	dir     string // the data directory
 	binary  string
 	env     []string
+	cfg     server.Config
 	opened  *server.Opened // for what a person and an administrator do
 	key     tokenvault.Secret
 	db      *sql.DB
@@ -68,18 +69,26 @@ func newWorld(t *testing.T, dir string) *world {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	cfg := w.config(t)
-	var err error
-	if w.opened, err = server.Open(t.Context(), cfg, server.NewLogger(os.Stderr, "error", "text")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.opened.Close(context.Background()) })
+	w.cfg = w.config(t)
+	w.open(t)
 	w.register(t)
-	if w.db, err = sql.Open("sqlite", "file:"+cfg.DatabasePath()+"?_pragma=busy_timeout(10000)"); err != nil {
+	return w
+}
+
+// open opens the data directory until the test ends.
+func (w *world) open(t *testing.T) {
+	t.Helper()
+	opened, err := server.Open(t.Context(), w.cfg, server.NewLogger(os.Stderr, "error", "text"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.db.Close() })
-	return w
+	t.Cleanup(func() { _ = opened.Close(context.Background()) })
+	db, err := sql.Open("sqlite", "file:"+w.cfg.DatabasePath()+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	w.opened, w.db = opened, db
 }
 
 func (w *world) config(t *testing.T) server.Config {

@@ -25,7 +25,8 @@ type Opened struct {
 	CreatedDir string
 	CreatedKey string
 
-	store tokenvault.Store
+	store  tokenvault.Store
+	sqlite *sqlite.Store
 }
 
 // Open opens the store and the root key of the configuration, creating both on
@@ -55,7 +56,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault
 	if err != nil {
 		return nil, err
 	}
-	o.store = store
+	o.store, o.sqlite = store, store
 	if err := o.openVault(ctx, cfg, cat, log, observer); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}

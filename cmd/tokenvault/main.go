@@ -33,6 +33,8 @@ type cli struct {
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list, rotate and revoke the keys of agents and back ends."`
 	Key      keyCmd      `cmd:"" help:"List, check and rotate the keys with which everything is sealed."`
 	Audit    auditCmd    `cmd:"" help:"List, verify, export and prune the audit log."`
+	Backup   backupCmd   `cmd:"" help:"Write a copy of the database while the server runs."`
+	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the database."`
 	Owner    ownerCmd    `cmd:"" help:"Delete users and organizations."`
 	Provider providerCmd `cmd:"" help:"List, show and check providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`

@@ -33,6 +33,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
@@ -59,6 +60,7 @@ type Store struct {
 	driver string
 	clock  func() time.Time
 	log    *slog.Logger
+	use    *os.File // locked together with all who have the database open
 
 	writer *sql.DB // one connection
 	reader *sql.DB // a pool of connections that cannot write
@@ -93,6 +95,9 @@ func Open(ctx context.Context, path string, opts *Options) (*Store, error) {
 	unlock, err := s.prepareFile(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := s.lockUse(); err != nil {
+		return nil, errors.Join(err, unlock())
 	}
 	if err := s.openDatabases(ctx); err != nil {
 		return nil, errors.Join(s.openError(err), s.closeDatabases(), unlock())
@@ -194,5 +199,5 @@ func (s *Store) closeDatabases() error {
 			errs = append(errs, db.Close())
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.use.Close())...) // closing unlocks
 }
