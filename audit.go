@@ -29,6 +29,8 @@ const (
 	EventPermissionRemoved EventKind = "permission.withdrawn"
 	EventAppSet            EventKind = "app.set"
 	EventAppDeleted        EventKind = "app.deleted"
+	EventProviderSet       EventKind = "provider.set"
+	EventProviderDeleted   EventKind = "provider.deleted"
 	EventAPIKeyCreated     EventKind = "api_key.created"
 	EventAPIKeyRotated     EventKind = "api_key.rotated"
 	EventAPIKeyRevoked     EventKind = "api_key.revoked"

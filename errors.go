@@ -40,6 +40,9 @@ var (
 	// used, expired, or bound to another user, browser, app or issuer. The cases
 	// cannot be told apart from outside; the audit entry says which it was.
 	ErrStateInvalid = errors.New("the authorization response does not belong to an open attempt")
+	// ErrInUse reports a custom provider that apps or connections depend on: they go
+	// first.
+	ErrInUse = errors.New("in use")
 	// ErrAccountMismatch reports a reconnect with another account than before. The
 	// old credential was kept and the auth request is still open.
 	ErrAccountMismatch = errors.New("another account was connected before")

@@ -1,6 +1,8 @@
 package tokenvault
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -152,6 +154,41 @@ type OAuth2 struct {
 	// Setup tells an administrator how to register an app, in steps.
 	Setup      []string `json:"setup,omitempty" yaml:"setup"`
 	ConsoleURL string   `json:"consoleUrl,omitempty" yaml:"consoleUrl"`
+}
+
+// MarshalJSON writes DefaultLifetime as text, such as "12h0m0s".
+func (o OAuth2) MarshalJSON() ([]byte, error) {
+	type plain OAuth2
+	text := ""
+	if o.DefaultLifetime != 0 {
+		text = o.DefaultLifetime.String()
+	}
+	return json.Marshal(struct {
+		plain
+		DefaultLifetime string `json:"defaultLifetime,omitempty"`
+	}{plain(o), text})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, and refuses fields that it does
+// not know.
+func (o *OAuth2) UnmarshalJSON(b []byte) error {
+	type plain OAuth2
+	in := struct {
+		*plain
+		DefaultLifetime string `json:"defaultLifetime"`
+	}{plain: (*plain)(o)}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		return err
+	}
+	var err error
+	if in.DefaultLifetime != "" {
+		if o.DefaultLifetime, err = time.ParseDuration(in.DefaultLifetime); err != nil {
+			return invalid("oauth2.defaultLifetime", `must be a duration such as "12h" or "90m"`)
+		}
+	}
+	return nil
 }
 
 // RefreshEndpoint returns where refresh tokens are sent.

@@ -30,6 +30,7 @@ type Store interface {
 	AttemptStore
 	PermissionStore
 	AppStore
+	ProviderStore
 	DataKeyStore
 	SealedStore
 	OwnerStore
@@ -305,6 +306,53 @@ type AppStore interface {
 type SealedApp struct {
 	App
 	Record SealedRecord // zero for a public client
+}
+
+// ProviderStore keeps custom providers. An id is in use either for the whole
+// tenant, or by any number of its organizations. A provider is used by apps and by
+// connections that are not revoked: those of the whole tenant, or, if it is an
+// organization's, the organization's and the tenant's default app.
+type ProviderStore interface {
+	// PutProvider stores the provider as a new row if its Version is 1, else in
+	// place of the version before. It returns [ErrConflict] if that moved on, or the
+	// id is in use in the other way, and [ErrInUse] if the provider must be unused
+	// and is not.
+	PutProvider(ctx context.Context, cmd ProviderPut) (SealedProvider, error)
+	// FindProvider returns the organization's provider or the tenant's.
+	FindProvider(ctx context.Context, tenant, organizationID, id string) (SealedProvider, error)
+	// ListProviders returns the organization's providers and the tenant's, in
+	// ascending order of ids.
+	ListProviders(ctx context.Context, tenant, organizationID string) ([]SealedProvider, error)
+	// DeleteProvider deletes the provider of exactly the organization; empty: the
+	// tenant's. It returns [ErrInUse] if the provider is used.
+	DeleteProvider(ctx context.Context, cmd ProviderDeletion) error
+}
+
+// A SealedProvider is a custom provider with its sealed definition: not that it
+// were secret, but nobody without the root key may redirect credentials.
+type SealedProvider struct {
+	Tenant         string
+	OrganizationID string // empty: the whole tenant's
+	ID             string
+	Version        int64
+	CreatedAt      time.Time // set by the store
+	UpdatedAt      time.Time // set by the store
+	Record         SealedRecord
+}
+
+// A ProviderPut is the command of ProviderStore.PutProvider.
+type ProviderPut struct {
+	Provider SealedProvider
+	Unused   bool // the provider must not be used by anything
+	Event    Event
+}
+
+// A ProviderDeletion is the command of ProviderStore.DeleteProvider.
+type ProviderDeletion struct {
+	Tenant         string
+	OrganizationID string
+	ID             string
+	Event          Event
 }
 
 // APIKeyStore keeps API keys, of which only a keyed hash is stored. Keys are found

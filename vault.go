@@ -39,6 +39,13 @@ type Options struct {
 	// there with authRequestId and handle after the provider, and its server calls
 	// [Vault.CompleteConnect] for whom it sees. Empty: there are no visitors.
 	VerifyURL string
+	// LintProvider says what is wrong with the definition of a custom provider, as
+	// catalog.Check does: the error wraps [ErrInvalid]. Default: there are no custom
+	// providers beyond the catalog's.
+	LintProvider func(Provider) error
+	// AllowHosts lists exact host:port pairs that a custom provider may name although
+	// they are not public, also by http. Its flows must allow them as well.
+	AllowHosts []string
 	// InProcess makes "token" the release that an agent asks for by default: for
 	// an embedder whose tools run in its own process.
 	InProcess bool
@@ -90,6 +97,7 @@ type Vault struct {
 	keyUses   keyUses
 	audit     *auditLog
 	audited   atomic.Bool // this vault wrote audit entries, or may have
+	custom    customProviders
 	waiters   waiters
 	refreshes singleflight.Group
 	// forced remembers, per connection, the version that an upstream 401 led to:

@@ -47,7 +47,7 @@ func (v *Vault) SetApp(ctx context.Context, actor Actor, in AppInput) (App, erro
 	if !actor.MayAdminister(v.opts.Tenant, in.OrganizationID) {
 		return App{}, fmt.Errorf("only an administrator registers apps: %w", ErrDenied)
 	}
-	p, err := v.catalog.Provider(in.ProviderID)
+	p, err := v.provider(ctx, Owner{Tenant: v.opts.Tenant, OrganizationID: in.OrganizationID}, in.ProviderID)
 	if err != nil {
 		return App{}, err
 	}

@@ -59,7 +59,7 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 	if err != nil {
 		return ConnectPlan{}, err
 	}
-	p, err := v.catalog.Provider(req.ProviderID)
+	p, err := v.provider(ctx, req.Owner, req.ProviderID)
 	if err != nil {
 		return ConnectPlan{}, err
 	}
@@ -178,7 +178,7 @@ func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) 
 	if err := checkPermissionTTL(in.PermissionTTL); err != nil {
 		return Redirect{}, err
 	}
-	p, err := v.catalog.Provider(req.ProviderID)
+	p, err := v.provider(ctx, req.Owner, req.ProviderID)
 	if err != nil {
 		return Redirect{}, err
 	}

@@ -116,7 +116,7 @@ func (v *Vault) checkReturn(ctx context.Context, actor Actor, a Attempt, ret Ret
 	case subtle.ConstantTimeCompare([]byte(hashText(ret.Browser.Reveal())), []byte(a.BrowserHash)) != 1:
 		return p, app, "browser"
 	}
-	p, err := v.catalog.Provider(a.ProviderID)
+	p, err := v.provider(ctx, a.Owner, a.ProviderID)
 	if err != nil {
 		return p, app, "provider"
 	}

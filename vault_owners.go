@@ -14,9 +14,10 @@ const (
 // DeleteOwner deletes all that belongs to an owner and ends the grants at the
 // providers in the background. An owner of a user alone is the user everywhere in
 // the tenant; of a user and an organization, the user in there; of an organization
-// alone, the organization with its members' rows in it, its apps, and the API keys
-// bound to it. With an organization its data key is destroyed: what copies of its
-// rows in older backups hold cannot be read with the database of today.
+// alone, the organization with its members' rows in it, its apps, its custom
+// providers, and the API keys bound to it. With an organization its data key is
+// destroyed: what copies of its rows in older backups hold cannot be read with the
+// database of today.
 //
 // Audit entries stay. What belongs to the organization itself stays when a member
 // is deleted. Only an administrator may: of the organization, or of the tenant for
@@ -56,6 +57,7 @@ func (v *Vault) DeleteOwner(ctx context.Context, actor Actor, owner Owner) error
 	}
 	v.keys.destroyed(owner.Tenant, cmd.KeySpace)
 	v.apiKeys.dropOwner(owner)
+	v.custom.forgetAll()
 	return nil
 }
 

@@ -71,7 +71,7 @@ func (v *Vault) RequestConnect(ctx context.Context, actor Actor, in ConnectReque
 	if !validID(in.ThreadID) {
 		return AuthRequest{}, invalid("threadId", "must be at most 255 bytes without control characters")
 	}
-	p, err := v.catalog.Provider(in.ProviderID)
+	p, err := v.provider(ctx, actor.Owner, in.ProviderID)
 	if err == nil {
 		err = p.checkScopes(in.Scopes)
 	}

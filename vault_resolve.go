@@ -23,7 +23,7 @@ type ResolveRequest struct {
 	RejectedVersion int64
 }
 
-func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error) {
+func (v *Vault) checkResolve(ctx context.Context, actor Actor, req *ResolveRequest) (Provider, error) {
 	if err := v.checkActor(actor); err != nil {
 		return Provider{}, err
 	}
@@ -48,7 +48,7 @@ func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error)
 	if !validID(req.RunID) || !validID(req.ThreadID) {
 		return Provider{}, invalid("runId, threadId", "must be at most 255 bytes without control characters")
 	}
-	p, err := v.catalog.Provider(req.ProviderID)
+	p, err := v.provider(ctx, actor.Owner, req.ProviderID)
 	if err != nil {
 		return Provider{}, err
 	}
@@ -66,7 +66,7 @@ func (v *Vault) checkResolve(actor Actor, req *ResolveRequest) (Provider, error)
 func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (access *Access, err error) {
 	ctx, end := v.watch.begin(ctx, Operation{Kind: OpResolve, ProviderID: req.ProviderID})
 	defer func() { end(OutcomeOf(err)) }()
-	provider, err := v.checkResolve(actor, &req)
+	provider, err := v.checkResolve(ctx, actor, &req)
 	if err != nil {
 		return nil, err
 	}

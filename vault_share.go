@@ -121,7 +121,7 @@ func (v *Vault) endTurns(ctx context.Context, c SealedConnection) error {
 	if now.Version != c.Version || now.Status != ConnectionActive {
 		return nil
 	}
-	p, err := v.catalog.Provider(c.ProviderID)
+	p, err := v.provider(ctx, c.Owner, c.ProviderID)
 	if err != nil {
 		return fmt.Errorf("a refresh of the connection has to end first: %w", ErrConflict)
 	}

@@ -43,7 +43,7 @@ func (v *Vault) SubmitConnect(ctx context.Context, actor Actor, in SubmitConnect
 	if err := checkPermissionTTL(in.PermissionTTL); err != nil {
 		return AuthRequest{}, err
 	}
-	p, err := v.catalog.Provider(req.ProviderID)
+	p, err := v.provider(ctx, req.Owner, req.ProviderID)
 	if err != nil {
 		return AuthRequest{}, err
 	}

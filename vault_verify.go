@@ -144,7 +144,7 @@ func (v *Vault) conclude(ctx context.Context, actor Actor, req AuthRequest, a At
 	if err != nil {
 		return Finished{}, fmt.Errorf("attempt record: %w", ErrUnsealable)
 	}
-	p, err := v.catalog.Provider(a.ProviderID)
+	p, err := v.provider(ctx, a.Owner, a.ProviderID)
 	if err != nil {
 		return Finished{}, err
 	}

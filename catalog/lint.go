@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,18 @@ func Lint(p tokenvault.Provider) []Problem {
 		l.keySources(*p.APIKey, p.Sources)
 	}
 	return l.problems
+}
+
+// Check returns the problems of a provider's definition as one error, or nil. It
+// joins a [tokenvault.FieldError] for each, and serves as
+// [tokenvault.Options.LintProvider].
+func Check(p tokenvault.Provider) error {
+	problems := Lint(p)
+	errs := make([]error, 0, len(problems))
+	for _, problem := range problems {
+		errs = append(errs, &tokenvault.FieldError{Field: problem.Field, Reason: problem.Text})
+	}
+	return errors.Join(errs...)
 }
 
 type linter struct{ problems []Problem }

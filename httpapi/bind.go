@@ -87,6 +87,9 @@ func bindBody(r *http.Request, in any) error {
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return &tokenvault.FieldError{Field: "body", Reason: "must be at most 64 KiB"}
 	}
+	if field, ok := errors.AsType[*tokenvault.FieldError](err); ok {
+		return field
+	}
 	if wrongType := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrongType) && wrongType.Field != "" {
 		return &tokenvault.FieldError{Field: wrongType.Field, Reason: "has the wrong type"}
 	}

@@ -35,7 +35,7 @@ type credentialSummary struct {
 	UpdatedAt            time.Time                   `json:"updatedAt"`
 }
 
-func summaryOf(v *tokenvault.Vault, c tokenvault.Connection) credentialSummary {
+func summaryOf(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, c tokenvault.Connection) credentialSummary {
 	s := credentialSummary{
 		ID: c.ID, ProviderID: c.ProviderID, AuthMethod: c.AuthMethod, UsageMode: tokenvault.UsageToken,
 		UserID: c.Owner.UserID, OrganizationID: c.Owner.OrganizationID, Shared: c.Shared(), SharedBy: c.SharedBy,
@@ -43,7 +43,7 @@ func summaryOf(v *tokenvault.Vault, c tokenvault.Connection) credentialSummary {
 		ExternalAccountID: c.Account.ID, ExternalAccountLabel: c.Account.Label,
 		AccessTokenExpiresAt: instant(c.ExpiresAt), LastValidatedAt: instant(c.ObtainedAt), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC(),
 	}
-	if p, err := v.Catalog().Provider(c.ProviderID); err == nil {
+	if p, err := v.Provider(ctx, actor, c.ProviderID); err == nil {
 		row := rowOf(p)
 		s.Provider, s.UsageMode = &row, row.UsageMode
 	}
@@ -76,7 +76,7 @@ func listCredentials(ctx context.Context, v *tokenvault.Vault, actor tokenvault.
 	list, err := v.Connections(ctx, actor, tokenvault.Page{After: in.After, Limit: maxList})
 	out := make(credentialList, 0, len(list))
 	for _, c := range list {
-		out = append(out, summaryOf(v, c))
+		out = append(out, summaryOf(ctx, v, actor, c))
 	}
 	return out, err
 }
@@ -127,7 +127,7 @@ func pageOf[In, Out any](list []In, limit int, convert func(In) Out, id func(In)
 func listConnections(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in pageInput) (pageOutput[credentialSummary], error) {
 	page := in.page()
 	list, err := v.Connections(ctx, actor, page)
-	return pageOf(list, page.Limit, func(c tokenvault.Connection) credentialSummary { return summaryOf(v, c) },
+	return pageOf(list, page.Limit, func(c tokenvault.Connection) credentialSummary { return summaryOf(ctx, v, actor, c) },
 		func(c tokenvault.Connection) string { return c.ID }), err
 }
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -23,7 +24,7 @@ type authorizeInput struct {
 func authorize(a *api, w http.ResponseWriter, r *http.Request) {
 	actor, in, err := prepare[authorizeInput](a, r)
 	if err == nil {
-		err = checkAuthorize(a.vault, actor, in)
+		err = checkAuthorize(r.Context(), a.vault, actor, in)
 	}
 	if err != nil {
 		a.fail(w, r, err)
@@ -45,14 +46,14 @@ func authorize(a *api, w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, a.vault.PublicURL()+"/connect/new?"+q.Encode(), http.StatusFound)
 }
 
-func checkAuthorize(v *tokenvault.Vault, actor tokenvault.Actor, in authorizeInput) error {
+func checkAuthorize(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in authorizeInput) error {
 	if in.ProviderID == "" {
 		return &tokenvault.FieldError{Field: "providerId", Reason: "must be given"}
 	}
 	if in.Organization && !actor.OrgAdmin {
 		return tokenvault.ErrDenied
 	}
-	p, err := v.Catalog().Provider(in.ProviderID)
+	p, err := v.Provider(ctx, actor, in.ProviderID)
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,9 @@ func newDocument(t *testing.T) *document {
 		{Type: "string", Description: "separated by spaces or commas"}, {Type: "array", Items: &jsonschema.Schema{Type: "string"}},
 	}}
 	enum[tokenvault.AuthMethod](d, tokenvault.AuthOAuth2, tokenvault.AuthBrowserLogin, tokenvault.AuthAPIKey)
+	d.named[reflect.TypeFor[time.Duration]()] = &jsonschema.Schema{Type: "string", Description: `a duration such as "12h" or "90m"`}
+	enum[tokenvault.ClientAuth](d, tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.PrivateKeyJWT, tokenvault.ClientAuthNone)
+	enum[tokenvault.RequestFormat](d, tokenvault.RequestForm, tokenvault.RequestJSON)
 	enum[tokenvault.UsageMode](d, tokenvault.UsageToken, tokenvault.UsageSession)
 	enum[tokenvault.Release](d, tokenvault.ReleaseInject, tokenvault.ReleaseToken)
 	enum[tokenvault.AuthRequestStatus](d, tokenvault.AuthPending, tokenvault.AuthConnected, tokenvault.AuthDeclined, tokenvault.AuthExpired, tokenvault.AuthFailed)
@@ -71,6 +74,7 @@ func newDocument(t *testing.T) *document {
 	enum(d, allScopes()...)
 	d.component(reflect.TypeFor[tokenvault.AuthRequiredPayload](), "AuthRequest")
 	d.component(reflect.TypeFor[problem](), "Problem")
+	d.component(reflect.TypeFor[tokenvault.Provider](), "ProviderDefinition")
 	for _, named := range []reflect.Type{
 		reflect.TypeFor[providerRow](), reflect.TypeFor[credentialSummary](), reflect.TypeFor[permissionRow](),
 		reflect.TypeFor[appRow](), reflect.TypeFor[keyRow](), reflect.TypeFor[eventRow](),

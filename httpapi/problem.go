@@ -44,6 +44,7 @@ func mappings() []mapping {
 		{tokenvault.ErrNotFound, http.StatusNotFound, "not_found", "Not found"},
 		{tokenvault.ErrAccountTaken, http.StatusConflict, "account_taken", "There is a connection to this account already where this one would go: revoke that one first"},
 		{tokenvault.ErrConflict, http.StatusConflict, "conflict", "The state has changed: read it again"},
+		{tokenvault.ErrInUse, http.StatusConflict, "in_use", "Apps or connections use it: delete and revoke them first, or choose another id"},
 		{tokenvault.ErrExpired, http.StatusGone, "expired", "Its time is over: ask again for a new one"},
 		{tokenvault.ErrFenced, http.StatusConflict, "conflict", "The state has changed: read it again"},
 		{tokenvault.ErrNoApp, http.StatusBadRequest, "no_app", "No OAuth app is registered for this provider: an administrator registers one with 'tokenvault app set' or POST oauth-config"},

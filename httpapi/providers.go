@@ -40,12 +40,13 @@ func rowOf(p tokenvault.Provider) providerRow {
 	return row
 }
 
-func listProviders(_ context.Context, v *tokenvault.Vault, _ tokenvault.Actor, _ none) ([]providerRow, error) {
-	rows := []providerRow{}
-	for p := range v.Catalog().All() {
+func listProviders(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, _ none) ([]providerRow, error) {
+	all, err := v.Providers(ctx, actor)
+	rows := make([]providerRow, 0, len(all))
+	for _, p := range all {
 		rows = append(rows, rowOf(p))
 	}
-	return rows, nil
+	return rows, err
 }
 
 func pageProviders(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in none) (pageOutput[providerRow], error) {

@@ -53,6 +53,9 @@ func v1Routes() []route {
 		handle("GET /v1/permissions", "List what the owner permitted to agents", listPermissions).needs(tokenvault.ScopePermissions),
 		handle("DELETE /v1/permissions/{id}", "Withdraw a permission (back ends)", deletePermission).needs(tokenvault.ScopePermissions),
 		handle("GET /v1/providers", "List providers", pageProviders).needs(tokenvault.ScopeProviders),
+		handle("GET /v1/providers/{id}", "Read the whole definition of a provider (administrators)", getProvider).needs(tokenvault.ScopeProviders),
+		handle("PUT /v1/providers/{id}", "Define or replace a provider of an organization or of the tenant (administrators)", putProvider).needs(tokenvault.ScopeProviders),
+		handle("DELETE /v1/providers/{id}", "Delete a provider that was defined so, unless apps or connections use it (administrators)", deleteProvider).needs(tokenvault.ScopeProviders),
 
 		handle("GET /v1/apps", "List OAuth apps, without secrets (administrators)", pageApps).needs(tokenvault.ScopeApps),
 		handle("POST /v1/apps", "Register or replace an OAuth app (administrators)", setApp).needs(tokenvault.ScopeApps),

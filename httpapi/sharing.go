@@ -11,7 +11,7 @@ func shareCredential(ctx context.Context, v *tokenvault.Vault, actor tokenvault.
 	if err != nil {
 		return credentialSummary{}, err
 	}
-	return summaryOf(v, c), nil
+	return summaryOf(ctx, v, actor, c), nil
 }
 
 func unshareCredential(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in idInput) (credentialSummary, error) {
@@ -19,7 +19,7 @@ func unshareCredential(ctx context.Context, v *tokenvault.Vault, actor tokenvaul
 	if err != nil {
 		return credentialSummary{}, err
 	}
-	return summaryOf(v, c), nil
+	return summaryOf(ctx, v, actor, c), nil
 }
 
 func shareConnection(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in ownedIDInput) (credentialSummary, error) {

@@ -24,7 +24,8 @@ func (h *handler) showAccounts(w http.ResponseWriter, r *http.Request, actor tok
 	if err != nil {
 		return err
 	}
-	view := accountsView(h.vault.Catalog(), actor, connections, permissions)
+	find := func(id string) (tokenvault.Provider, error) { return h.vault.Provider(r.Context(), actor, id) }
+	view := accountsView(find, actor, connections, permissions)
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
 	}

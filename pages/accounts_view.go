@@ -43,12 +43,12 @@ type permitted struct {
 }
 
 // accountsView shows connections, and what actor permitted, ordered by name.
-func accountsView(catalog *tokenvault.Catalog, actor tokenvault.Actor, connections []tokenvault.Connection, permissions []tokenvault.Permission) accounts {
+func accountsView(find func(id string) (tokenvault.Provider, error), actor tokenvault.Actor, connections []tokenvault.Connection, permissions []tokenvault.Permission) accounts {
 	v := accounts{frame: frame{Heading: textAccounts, Tone: "ask"}, Lead: accountsLead(len(connections))}
 	for _, c := range connections {
-		provider, err := catalog.Provider(c.ProviderID)
+		provider, err := find(c.ProviderID)
 		if err != nil {
-			provider = tokenvault.Provider{ID: c.ProviderID, Name: c.ProviderID} // it left the catalog
+			provider = tokenvault.Provider{ID: c.ProviderID, Name: c.ProviderID} // it is gone
 		}
 		a := accountOf(actor, c, provider.Name)
 		for _, p := range permissions {

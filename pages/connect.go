@@ -114,12 +114,21 @@ func (h *handler) showNew(w http.ResponseWriter, r *http.Request, actor tokenvau
 		h.message(w, http.StatusForbidden, codeAdministrator)
 		return nil
 	}
-	p, err := h.vault.Catalog().Provider(in.providerID)
+	p, err := h.vault.Provider(r.Context(), actor, in.providerID)
 	if err != nil {
-		h.message(w, http.StatusNotFound, codeUnknownProvider)
-		return nil //nolint:nilerr // it is shown, with a text of its own
+		return h.orUnknown(w, err)
 	}
 	h.pages.answer(w, http.StatusOK, newView(p, in))
+	return nil
+}
+
+// orUnknown shows that there is no such provider, with a text of its own, if that
+// is what err says.
+func (h *handler) orUnknown(w http.ResponseWriter, err error) error {
+	if !errors.Is(err, tokenvault.ErrNotFound) {
+		return err
+	}
+	h.message(w, http.StatusNotFound, codeUnknownProvider)
 	return nil
 }
 

@@ -35,9 +35,8 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if err := in.check(); err != nil {
 		return err
 	}
-	if _, err := h.vault.Catalog().Provider(in.providerID); err != nil {
-		h.message(w, http.StatusNotFound, codeUnknownProvider)
-		return nil //nolint:nilerr // it is shown, with a text of its own
+	if _, err := h.vault.Provider(r.Context(), actor, in.providerID); err != nil {
+		return h.orUnknown(w, err)
 	}
 	if err := h.vault.CheckReturnURL(in.returnTo); err != nil {
 		return err

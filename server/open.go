@@ -87,6 +87,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 	o.Vault, err = tokenvault.New(o.store, o.Keyring, cat, &tokenvault.Options{
 		Spool:  kept,
 		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount, Origins: cfg.Origins, VerifyURL: cfg.VerifyURL,
+		LintProvider: catalog.Check, AllowHosts: cfg.AllowHosts,
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
 			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: cfg.AllowHosts}),
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),

@@ -37,6 +37,7 @@ type Store struct {
 	requests    map[rowID]tokenvault.AuthRequest
 	attempts    map[string]tokenvault.Attempt // by state hash
 	apps        map[rowID]tokenvault.SealedApp
+	providers   map[providerID]tokenvault.SealedProvider
 	dataKeys    map[keyID]tokenvault.DataKey
 	apiKeys     map[string]tokenvault.APIKey // by id
 	jobs        map[string]job               // by id
@@ -61,6 +62,7 @@ func New(opts *Options) *Store {
 		requests:    make(map[rowID]tokenvault.AuthRequest),
 		attempts:    make(map[string]tokenvault.Attempt),
 		apps:        make(map[rowID]tokenvault.SealedApp),
+		providers:   make(map[providerID]tokenvault.SealedProvider),
 		dataKeys:    make(map[keyID]tokenvault.DataKey),
 		apiKeys:     make(map[string]tokenvault.APIKey),
 		jobs:        make(map[string]job),

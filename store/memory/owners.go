@@ -82,11 +82,14 @@ func (s *Store) deleteRest(cmd tokenvault.OwnerDeletion) int {
 	maps.DeleteFunc(s.apps, func(_ rowID, a tokenvault.SealedApp) bool {
 		return owner.Covers(tokenvault.Owner{Tenant: a.Tenant, OrganizationID: a.OrganizationID})
 	})
+	maps.DeleteFunc(s.providers, func(id providerID, _ tokenvault.SealedProvider) bool {
+		return owner.Covers(tokenvault.Owner{Tenant: id.tenant, OrganizationID: id.organizationID})
+	})
 	return before - s.rows() + s.destroyKeys(owner.Tenant, cmd.KeySpace)
 }
 
 func (s *Store) rows() int {
-	return len(s.permissions) + len(s.requests) + len(s.attempts) + len(s.apiKeys) + len(s.apps)
+	return len(s.permissions) + len(s.requests) + len(s.attempts) + len(s.apiKeys) + len(s.apps) + len(s.providers)
 }
 
 // destroyKeys erases the data keys of a space, of which the newest version is

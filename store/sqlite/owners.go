@@ -79,7 +79,7 @@ func (t *tx) deleteRest(ctx context.Context, cmd tokenvault.OwnerDeletion) (dele
 	where := ` WHERE ` + coveredBy(cmd.Owner)
 	queries := []string{`DELETE FROM permissions` + where, `DELETE FROM auth_requests` + where, `DELETE FROM api_keys` + where}
 	if cmd.Owner.UserID == "" {
-		queries = append(queries, `DELETE FROM apps`+where)
+		queries = append(queries, `DELETE FROM apps`+where, `DELETE FROM providers`+where)
 	} else if _, err := t.exec(ctx, sqlForgetSharer, coveredArgs(cmd.Owner)...); err != nil {
 		return 0, err
 	}

@@ -145,6 +145,8 @@ func ownerOrganization(t *testing.T, f *fixture) {
 	}
 	f.put(t, f.app("eng"))
 	f.put(t, f.app(""))
+	f.putProvider(t, f.customProvider("eng", "crm"))
+	kept := f.putProvider(t, f.customProvider("", "wiki"))
 	cmd := f.deletion(eng(), f.owned(t, eng())...)
 	for i := range cmd.Connections {
 		cmd.Connections[i].Job = nil // what seals jobs is not destroyed with the owner
@@ -159,6 +161,7 @@ func ownerOrganization(t *testing.T, f *fixture) {
 	if len(f.apps(t, acme, "eng")) != 0 || len(f.apps(t, acme, "")) != 1 {
 		t.Error("apps: the organization's must be gone, the tenant's stay")
 	}
+	equal(t, "ListProviders", f.providers(t, acme, "eng"), []tokenvault.SealedProvider{kept})
 }
 
 func ownerKeyDestroyed(t *testing.T, f *fixture) {

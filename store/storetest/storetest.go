@@ -53,6 +53,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"attempts", attemptCases()},
 		{"permissions", permissionCases()},
 		{"apps", appCases()},
+		{"providers", providerCases()},
 		{"keys", keyCases()},
 		{"API keys", apiKeyCases()},
 		{"data keys", dataKeyCases()},
