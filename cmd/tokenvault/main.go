@@ -36,7 +36,7 @@ type cli struct {
 	Backup   backupCmd   `cmd:"" help:"Write a copy of the database while the server runs."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the database."`
 	Owner    ownerCmd    `cmd:"" help:"Delete users and organizations."`
-	Provider providerCmd `cmd:"" help:"List, show and check providers."`
+	Provider providerCmd `cmd:"" help:"List, show, check, define and try providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,41 +14,74 @@ import (
 )
 
 type providerCmd struct {
-	List providerListCmd `cmd:"" help:"List the providers."`
-	Show providerShowCmd `cmd:"" help:"Show one provider: its endpoints, quirks, sources and set-up steps."`
-	Lint providerLintCmd `cmd:"" help:"Check provider files, or all providers."`
+	List   providerListCmd   `cmd:"" help:"List the providers."`
+	Show   providerShowCmd   `cmd:"" help:"Show one provider: its endpoints, quirks, sources and set-up steps."`
+	Lint   providerLintCmd   `cmd:"" help:"Check provider files, or all providers."`
+	New    providerNewCmd    `cmd:"" help:"Print a provider file to fill in."`
+	Add    providerAddCmd    `cmd:"" help:"Define a provider of your own, or replace its definition."`
+	Remove providerRemoveCmd `cmd:"" help:"Remove a provider of your own."`
 }
 
-type providerListCmd struct{}
+type providerListCmd struct {
+	Organization string `help:"Organization whose own providers are listed too."`
+}
 
 // Run prints a table.
-func (providerListCmd) Run(cfg server.Config, std streams) error {
-	cat, err := catalog.Load(cfg.ProviderFiles...)
+func (cmd providerListCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
+	all, err := allProviders(ctx, cfg, std, cmd.Organization)
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "ID\tNAME\tAUTH METHOD\tVERIFIED")
-	for p := range cat.All() {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.ID, p.Name, p.AuthMethod, p.Verified)
+	_, _ = fmt.Fprintln(w, "ID\tNAME\tAUTH METHOD\tVERIFIED\tDEFINED BY")
+	for _, p := range all {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.ID, p.Name, p.AuthMethod, p.Verified, p.definedBy)
 	}
 	return w.Flush()
 }
 
+// A knownProvider is a provider, and who defined it.
+type knownProvider struct {
+	tokenvault.Provider
+	definedBy string
+}
+
+// allProviders returns the catalog's providers, then those in the store, if there
+// is one: nothing is created to look.
+func allProviders(ctx context.Context, cfg server.Config, std streams, organization string) ([]knownProvider, error) {
+	cat, err := catalog.Load(cfg.ProviderFiles...)
+	if err != nil {
+		return nil, err
+	}
+	var all []knownProvider
+	for p := range cat.All() {
+		all = append(all, knownProvider{p, "catalog"})
+	}
+	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, os.ErrNotExist) {
+		return all, nil
+	}
+	err = withVault(ctx, cfg, std, func(o *server.Opened) error {
+		own, err := o.Vault.CustomProviders(ctx, o.Admin(), organization)
+		for _, c := range own {
+			by := "tenant"
+			if c.OrganizationID != "" {
+				by = c.OrganizationID
+			}
+			all = append(all, knownProvider{c.Provider, by})
+		}
+		return err
+	})
+	return all, err
+}
+
 type providerShowCmd struct {
-	ID string `arg:"" help:"Provider, such as github."`
+	ID           string `arg:"" help:"Provider, such as github."`
+	Organization string `help:"Organization whose own provider is meant."`
 }
 
 // Run prints the provider as JSON.
-func (cmd providerShowCmd) Run(cfg server.Config, std streams) error {
-	cat, err := catalog.Load(cfg.ProviderFiles...)
-	if err != nil {
-		return err
-	}
-	p, err := cat.Provider(cmd.ID)
-	if errors.Is(err, tokenvault.ErrNotFound) {
-		return unknownProvider(cmd.ID)
-	}
+func (cmd providerShowCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
+	p, err := findProvider(ctx, cfg, std, cmd.Organization, cmd.ID)
 	if err != nil {
 		return err
 	}
@@ -55,6 +89,20 @@ func (cmd providerShowCmd) Run(cfg server.Config, std streams) error {
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(p)
+}
+
+// findProvider returns the catalog's provider, or one in the store.
+func findProvider(ctx context.Context, cfg server.Config, std streams, organization, id string) (tokenvault.Provider, error) {
+	all, err := allProviders(ctx, cfg, std, organization)
+	if err != nil {
+		return tokenvault.Provider{}, err
+	}
+	for _, p := range all {
+		if p.ID == id {
+			return p.Provider, nil
+		}
+	}
+	return tokenvault.Provider{}, unknownProvider(id)
 }
 
 type providerLintCmd struct {
@@ -76,11 +124,7 @@ func (cmd providerLintCmd) Run(cfg server.Config, std streams) error {
 		}
 	}
 	for _, file := range cmd.Files {
-		text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
-		if err != nil {
-			return fmt.Errorf("%s cannot be read (%w): name a provider file", file, errors.Unwrap(err))
-		}
-		p, err := catalog.Parse(file, text)
+		p, err := readProvider(file)
 		if err != nil {
 			return err
 		}
