@@ -18,8 +18,8 @@ import (
 // boss administers the organization ops, in which dora works; eve's is another.
 var (
 	boss = tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "boss", OrgAdmin: true, Owner: tokenvault.Owner{Tenant: "default", OrganizationID: "ops", UserID: "boss"}}
-	dora  = tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "dora", Owner: tokenvault.Owner{Tenant: "default", OrganizationID: "ops", UserID: "dora"}}
-	eve   = tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "eve", OrgAdmin: true, Owner: tokenvault.Owner{Tenant: "default", OrganizationID: "evil", UserID: "eve"}}
+	dora = tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "dora", Owner: tokenvault.Owner{Tenant: "default", OrganizationID: "ops", UserID: "dora"}}
+	eve  = tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "eve", OrgAdmin: true, Owner: tokenvault.Owner{Tenant: "default", OrganizationID: "evil", UserID: "eve"}}
 )
 
 func custom(o *tokenvault.Options) { o.LintProvider = catalog.Check }
@@ -431,7 +431,7 @@ func TestAWarmResolveDoesNotAskForTheProvider(t *testing.T) {
 		none := crm()
 		none.ID = "none"
 		r.define(t, boss, "ops", none) // by another vault
-		time.Sleep(5 * time.Second)     // in the bubble
+		time.Sleep(5 * time.Second)    // in the bubble
 		if err := resolve("none"); errors.Is(err, tokenvault.ErrNotFound) {
 			t.Error("a new provider is not seen after five seconds")
 		}

@@ -92,6 +92,23 @@ func TestOnlyAdministratorsReadAndWriteDefinitions(t *testing.T) {
 	r.as("alice", "GET", "/oauth/authorize?providerId=crm", "").want(t, http.StatusNotFound, "not_found")
 }
 
+func TestA1AnotherOrganizationsProvidersDoNotExist(t *testing.T) {
+	r := newRig(t, unlinted)
+	r.with(r.adminKey(t, "acme"), "PUT", "/v1/providers/crm", crm).want(t, http.StatusOK, "")
+	evil := r.adminKey(t, "evil")
+	for _, method := range []string{"GET", "DELETE"} {
+		there, never := r.with(evil, method, "/v1/providers/crm", ""), r.with(evil, method, "/v1/providers/none", "")
+		if there.StatusCode != http.StatusNotFound || there.text != never.text {
+			t.Errorf("%s: %d %s, and for what never was: %s", method, there.StatusCode, there.text, never.text)
+		}
+		r.with(evil, method, "/v1/providers/crm?organizationId=acme", "").want(t, http.StatusForbidden, "denied")
+	}
+	r.with(evil, "PUT", "/v1/providers/crm", crm).want(t, http.StatusOK, "") // one of its own
+	if got := r.with(r.adminKey(t, "acme"), "GET", "/v1/providers/crm", ""); got.json(t, "version") != float64(1) {
+		t.Errorf("%d %s", got.StatusCode, got.text)
+	}
+}
+
 func TestADefinitionThatIsNotSoundIsRefusedByField(t *testing.T) {
 	r := newRig(t, unlinted)
 	key := r.adminKey(t, "")
