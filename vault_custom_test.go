@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -206,6 +207,27 @@ func TestC21ACustomProviderNamesPublicAddressesOnly(t *testing.T) {
 	p := crm()
 	p.OAuth2.TokenURL, p.Hosts = "http://idp.localhost:8080/token", []string{"10.0.0.7"}
 	r.define(t, admin, "", p)
+}
+
+// An address that is added to the format is checked as well.
+func TestEveryAddressOfADefinitionIsChecked(t *testing.T) {
+	r := newRig(t, func(o *tokenvault.Options) { o.LintProvider = func(tokenvault.Provider) error { return nil } })
+	checked := 0
+	for field := range reflect.TypeFor[tokenvault.OAuth2]().Fields() {
+		if !strings.HasSuffix(field.Name, "URL") && field.Name != "Issuer" {
+			continue
+		}
+		checked++
+		p := crm()
+		reflect.ValueOf(p.OAuth2).Elem().FieldByIndex(field.Index).SetString("https://10.0.0.1/")
+		_, err := r.PutProvider(t.Context(), admin, tokenvault.ProviderInput{Provider: p})
+		if invalid, ok := errors.AsType[*tokenvault.FieldError](err); !ok || invalid.Field != "oauth2."+field.Tag.Get("yaml") {
+			t.Errorf("%s: %v", field.Name, err)
+		}
+	}
+	if checked < 9 {
+		t.Errorf("only %d addresses", checked)
+	}
 }
 
 func TestAVersionThatMovedOnIsAConflict(t *testing.T) {
