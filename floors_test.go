@@ -69,7 +69,7 @@ func rooms() map[string]room {
 		"cmd/tokenvault": {ours: wired, theirs: []string{"github.com/alecthomas/...", "go.yaml.in/yaml/v3", "golang.org/x/..."}},
 		"vaulttest":      {ours: append([]string{"internal/testop"}, wired...), theirs: []string{"golang.org/x/..."}},
 		"bench":          {ours: wired, theirs: []string{"golang.org/x/..."}},
-		"bench/hello":    {}, // the floor
+		"bench/hello":    {},                                                                                    // the floor
 		"chaos":          {ours: append([]string{"internal/testop"}, wired...)},                                 // tests only
 		"examples/demo":  {ours: []string{"", "client"}, theirs: []string{"github.com/go-jose/go-jose/v4/..."}}, // talks HTTP, like everybody outside
 	}

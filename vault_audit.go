@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ const (
 const (
 	auditQueue    = 4096
 	auditBatch    = 512
+	auditYields   = 8 // before a commit, at most
 	auditInterval = 50 * time.Millisecond
 	auditTimeout  = 15 * time.Second
 	auditRetry    = time.Second // between tries of a log that could not be written
@@ -157,6 +159,7 @@ func (a *auditLog) run() {
 // lets entries come together for a moment, unless somebody waits.
 func (a *auditLog) gather(first auditEntry) []auditEntry {
 	batch := []auditEntry{first}
+	a.letArrive()
 	var linger <-chan time.Time
 	if a.mode == AuditAsync && first.done == nil {
 		linger = time.After(auditInterval)
@@ -184,6 +187,18 @@ func (a *auditLog) gather(first auditEntry) []auditEntry {
 		}
 	}
 	return batch
+}
+
+// letArrive gives way to who is about to bring an entry, for as long as entries
+// arrive. On an idle machine it returns at once; on a busy one it makes one commit
+// of many.
+func (a *auditLog) letArrive() {
+	for range auditYields {
+		before := len(a.queue)
+		if runtime.Gosched(); len(a.queue) == before {
+			return
+		}
+	}
 }
 
 // drain returns what is queued now.

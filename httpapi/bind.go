@@ -12,35 +12,66 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 )
 
-// bind reads path values, query parameters and the JSON body into the struct that
-// in points to. A field is tagged path, query or json. No error holds what was
-// sent.
-func bind(r *http.Request, in any) error {
-	v := reflect.ValueOf(in).Elem()
-	if v.Kind() != reflect.Struct {
-		return nil
+// A form says where the fields of a struct come from.
+type form struct {
+	path, query []formField
+	body        bool // fields come from a JSON body
+}
+
+type formField struct {
+	name  string
+	index []int // in the struct
+}
+
+// formOf reads the tags of a struct. A field is tagged path, query or json.
+func formOf(in reflect.Type) *form {
+	f := &form{}
+	if in.Kind() != reflect.Struct {
+		return f
 	}
-	query := r.URL.Query()
-	hasBody := false
-	for _, field := range reflect.VisibleFields(v.Type()) {
-		var text string
-		name, inPath := field.Tag.Lookup("path")
-		if inPath {
-			text = r.PathValue(name)
-		} else if name = field.Tag.Get("query"); name != "" {
-			if len(query[name]) > 1 {
-				return &tokenvault.FieldError{Field: name, Reason: "must be given once"}
-			}
-			text = query.Get(name)
-		} else {
-			hasBody = hasBody || field.Tag.Get("json") != ""
-			continue
+	for _, field := range reflect.VisibleFields(in) {
+		if name, ok := field.Tag.Lookup("path"); ok {
+			f.path = append(f.path, formField{name, field.Index})
+		} else if name := field.Tag.Get("query"); name != "" {
+			f.query = append(f.query, formField{name, field.Index})
+		} else if field.Tag.Get("json") != "" {
+			f.body = true
 		}
-		if err := setText(v.FieldByIndex(field.Index), name, text); err != nil {
+	}
+	return f
+}
+
+// form returns that of a struct, whose tags are read once.
+func (a *api) form(in reflect.Type) *form {
+	if known, ok := a.forms.Load(in); ok {
+		return known.(*form) //nolint:forcetypeassert,revive // nothing else is stored
+	}
+	f := formOf(in)
+	a.forms.Store(in, f)
+	return f
+}
+
+// bind reads path values, query parameters and the JSON body into the struct that
+// in points to. No error holds what was sent.
+func (f *form) bind(r *http.Request, in any) error {
+	v := reflect.ValueOf(in).Elem()
+	for _, field := range f.path {
+		if err := setText(v.FieldByIndex(field.index), field.name, r.PathValue(field.name)); err != nil {
 			return err
 		}
 	}
-	if !hasBody || r.Method == http.MethodGet {
+	if len(f.query) > 0 {
+		query := r.URL.Query()
+		for _, field := range f.query {
+			if len(query[field.name]) > 1 {
+				return &tokenvault.FieldError{Field: field.name, Reason: "must be given once"}
+			}
+			if err := setText(v.FieldByIndex(field.index), field.name, query.Get(field.name)); err != nil {
+				return err
+			}
+		}
+	}
+	if !f.body || r.Method == http.MethodGet {
 		return nil
 	}
 	return bindBody(r, in)

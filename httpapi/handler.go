@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -28,6 +29,7 @@ type api struct {
 	vault    *tokenvault.Vault
 	identify func(*http.Request) (tokenvault.Actor, error)
 	log      *slog.Logger
+	forms    *sync.Map // of inputs, by their type
 }
 
 // NewHandler returns the browser-facing API of v for the users that auth knows,
@@ -73,7 +75,7 @@ func (a *api) needing(scope tokenvault.KeyScope) *api {
 }
 
 func newAPI(v *tokenvault.Vault, opts *Options, identify func(*http.Request) (tokenvault.Actor, error)) *api {
-	a := &api{vault: v, identify: identify, log: slog.New(slog.DiscardHandler)}
+	a := &api{vault: v, identify: identify, forms: &sync.Map{}, log: slog.New(slog.DiscardHandler)}
 	if opts != nil && opts.Logger != nil {
 		a.log = opts.Logger
 	}

@@ -81,7 +81,7 @@ func prepare[In any](a *api, r *http.Request) (tokenvault.Actor, In, error) {
 	if err != nil {
 		return actor, in, err
 	}
-	if err := bind(r, &in); err != nil {
+	if err := a.form(reflect.TypeFor[In]()).bind(r, &in); err != nil {
 		return actor, in, err
 	}
 	if n, ok := any(in).(ownerNamer); ok && actor.Kind == tokenvault.ActorBackend {

@@ -28,5 +28,5 @@ func endWaits(draining context.Context, next http.Handler) http.Handler {
 
 // waits reports whether the request is a long poll or a stream of events.
 func waits(r *http.Request) bool {
-	return r.URL.Query().Has("wait") || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	return r.URL.RawQuery != "" && r.URL.Query().Has("wait") || strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 }

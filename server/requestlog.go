@@ -17,6 +17,9 @@ func logRequests(next http.Handler, log *slog.Logger) http.Handler {
 		if recorder.status >= http.StatusInternalServerError && r.Context().Err() == nil {
 			level = slog.LevelError
 		}
+		if !log.Enabled(r.Context(), level) {
+			return
+		}
 		log.LogAttrs(r.Context(), level, "request", slog.String("method", r.Method), slog.String("route", r.Pattern),
 			slog.Int("status", recorder.status), slog.Duration("took", time.Since(begun)))
 	})

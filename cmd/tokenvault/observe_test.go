@@ -29,7 +29,7 @@ func TestServeObserved(t *testing.T) {
 	}
 	r := running{process: start(t, env, "serve"), data: data, env: env}
 	lines := r.readUntil(t, linkText)
-	metrics, found := strings.CutPrefix(lines[2], "Serving metrics ")
+	metrics, found := strings.CutPrefix(lines[2], "Metrics are at ")
 	server, served := strings.CutPrefix(lines[3], "Serving ")
 	if !found || !served {
 		t.Fatalf("it says %q", lines)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/ai-token-vault/tokenvault/server"
 )
@@ -19,8 +21,19 @@ from then on. Stop the server with SIGTERM or Ctrl-C: it finishes what is under
 way first.`
 }
 
+// tuneGC lets the heap grow to five times what is live, unless the environment says
+// otherwise. A server has little that lives and makes much that does not: collecting
+// at twice the live heap, Go's default, costs a fifth of its time.
+func tuneGC() {
+	const percent = 400
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
+
 // Run serves until the process is told to stop.
 func (serveCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
+	tuneGC()
 	s, err := server.New(ctx, cfg, server.NewLogger(std.err, cfg.LogLevel, cfg.LogFormat))
 	if err != nil {
 		return err
@@ -33,7 +46,7 @@ func (serveCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 		say("Created root key %s: back it up, without it stored credentials cannot be read", s.Opened.CreatedKey)
 	}
 	if s.MetricsURL() != "" {
-		say("Serving metrics %s", s.MetricsURL())
+		say("Metrics are at %s", s.MetricsURL())
 	}
 	say("Serving %s", s.URL)
 	link, err := s.SignInLink()
