@@ -44,7 +44,7 @@ test: deps build ## Run every test: vet, race detector, nested modules, browser 
 	@if [[ -f e2e/package.json ]]; then cd e2e && npm test; fi
 
 .PHONY: test-chaos
-test-chaos: deps build ## Kill, freeze and race real servers, 50 times each; prints CHAOS lines; takes long
+test-chaos: deps build ## Kill, freeze and race real servers, and fill their disk, up to 50 times each; prints CHAOS lines; takes long
 	CHAOS=1 $(GO) test -count=1 -timeout 80m -tags chaos -v ./chaos
 
 .PHONY: check

@@ -5,7 +5,10 @@
 // the provider.
 //
 // "go test" runs each case a few times. "make test-chaos" runs it fifty times
-// (CHAOS=1), and the cases that need minutes too (build tag chaos). Each case prints
+// (CHAOS=1), and the cases that need minutes or may mount a disk too (build tag
+// chaos). A clock that is off cannot be given to a static Go program from outside:
+// TestR14TheStoresClockDecides of the root package does that with an injected one.
+// Each case prints
 //
 //	CHAOS <case> faults=<n> lost=<n> unexplained=<n>
 //
