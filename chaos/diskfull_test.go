@@ -1,4 +1,4 @@
-//go:build chaos && linux
+//go:build chaos
 
 package chaos
 
@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -20,18 +18,15 @@ import (
 	"github.com/ai-token-vault/tokenvault/client"
 )
 
-const inNamespace = "CHAOS_IN_NAMESPACE"
-
 // R8, R9: the disk of the data directory fills up while refreshes are under way, and
 // has space again some seconds later. Nothing is lost: what was obtained is stored
 // then, and what cannot be begun sends no refresh token.
 func TestR8AFullDiskLosesNothing(t *testing.T) {
-	if os.Geteuid() != 0 && os.Getenv(inNamespace) == "" {
-		unshare(t)
+	disk, again := smallDisk(t)
+	if again {
 		return
 	}
-	disk := tinyDisk(t)
-	w := newWorld(t, filepath.Join(disk, "data"))
+	w := newWorld(t, filepath.Join(disk.dir, "data"))
 	l := &ledger{versions: map[string]int64{}, first: make(chan struct{}), once: &sync.Once{}}
 	users := make([]string, grants)
 	for i := range users {
@@ -41,42 +36,20 @@ func TestR8AFullDiskLosesNothing(t *testing.T) {
 	w.op.Fault(t, "/token", "delay_after_commit:100", never)
 	var n tally
 	for range rounds() / 5 {
-		w.fullRound(t, l, users, filepath.Join(disk, "filler"))
+		w.fullRound(t, l, users, disk)
 		n.faults++
 		n.lost += w.mend(t, l, users, &n)
 	}
 	n.unexplained += l.stale + w.missingReleases(t, l)
-	n.report(t, "disk-full")
+	n.report(t, "disk-full-refresh")
 	if n.lost > 0 {
 		t.Errorf("%d grants lost by a full disk", n.lost)
 	}
 }
 
-// unshare runs this test again where it may mount.
-func unshare(t *testing.T) {
-	t.Helper()
-	again := exec.CommandContext(t.Context(), "unshare", "-rm", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1") //nolint:gosec // this test itself
-	again.Env = append(os.Environ(), inNamespace+"=1")
-	again.Stdout, again.Stderr = os.Stdout, os.Stderr
-	if err := again.Run(); err != nil {
-		t.Errorf("as root of a namespace: %v", err)
-	}
-}
-
-// tinyDisk mounts a disk of 24 MiB until the test ends.
-func tinyDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := syscall.Mount("tokenvault", dir, "tmpfs", 0, "size=24m,mode=700"); err != nil {
-		t.Fatalf("mount a tmpfs: %v: this test needs root, or 'unshare -rm'", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
-	return dir
-}
-
 // fullRound lets all tokens expire and be asked for, and fills the disk while the
 // provider is asked.
-func (w *world) fullRound(t *testing.T, l *ledger, users []string, filler string) {
+func (w *world) fullRound(t *testing.T, l *ledger, users []string, disk disk) {
 	t.Helper()
 	server := w.serve(t)
 	agent := w.agent(t, server)
@@ -91,15 +64,13 @@ func (w *world) fullRound(t *testing.T, l *ledger, users []string, filler string
 	for w.tokenRequests(t) == before {
 		continue
 	}
-	fill(t, filler)
+	disk.fill(t, server)
 	moment, err := rand.Int(rand.Reader, big.NewInt(6000))
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-time.After(time.Duration(moment.Int64()) * time.Millisecond)
-	if err := os.Remove(filler); err != nil {
-		t.Fatal(err)
-	}
+	disk.free(t, server)
 	workers.Wait()
 	server.end(t, syscall.SIGTERM)
 }
@@ -119,23 +90,5 @@ func (w *world) insist(t *testing.T, l *ledger, agent *client.Client, user strin
 			return
 		}
 		<-time.After(50 * time.Millisecond)
-	}
-}
-
-// fill writes until the disk has no byte left.
-func fill(t *testing.T, filler string) {
-	t.Helper()
-	f, err := os.Create(filler) //nolint:gosec // in the test's own directory
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for size := 1 << 20; size > 0; size /= 2 {
-		for err = nil; err == nil; {
-			_, err = f.Write(make([]byte, size))
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
 	}
 }
