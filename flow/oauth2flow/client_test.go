@@ -181,3 +181,38 @@ func TestAKeyThatCannotSignSendsNothing(t *testing.T) {
 		t.Errorf("%d requests were sent", asked)
 	}
 }
+
+// Exchange and refresh both ask for JSON, and send the secret as the provider's entry
+// says and nowhere else.
+func TestEveryTokenRequestAsksForJSON(t *testing.T) {
+	for auth, inHeader := range map[tokenvault.ClientAuth]bool{tokenvault.ClientSecretBasic: true, tokenvault.ClientSecretPost: false} {
+		var asked []*http.Request
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = r.ParseForm()
+			asked = append(asked, r)
+			_, _ = w.Write([]byte(`{"access_token":"at","refresh_token":"rt"}`))
+		}))
+		flow := oauth2flow.New(&oauth2flow.Options{Allow: []string{strings.TrimPrefix(server.URL, "http://")}})
+		p := tokenvault.Provider{ID: "p", OAuth2: &tokenvault.OAuth2{AuthorizationURL: server.URL + "/authorize", TokenURL: server.URL + "/token", ClientAuth: auth}}
+		client := tokenvault.Client{ID: "client", Secret: tokenvault.NewSecret("secret")}
+		step, err := flow.Begin(t.Context(), tokenvault.BeginInput{Provider: p, Client: client, State: tokenvault.NewSecret("s")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := flow.Complete(t.Context(), tokenvault.CompleteInput{Provider: p, Client: client, Private: step.Private, Code: tokenvault.NewSecret("code")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flow.Refresh(t.Context(), tokenvault.RefreshInput{Provider: p, Client: client, Credential: done.Credential})
+		server.Close()
+		if len(asked) != 2 {
+			t.Fatalf("%d requests, want an exchange and a refresh", len(asked))
+		}
+		for _, r := range asked {
+			_, password, basic := r.BasicAuth()
+			if r.Header.Get("Accept") != "application/json" || basic != inHeader || (r.PostForm.Get("client_secret") == "secret") == inHeader || basic && password != "secret" {
+				t.Errorf("%s %s: headers %v, form %v", auth, r.PostForm.Get("grant_type"), r.Header, r.PostForm)
+			}
+		}
+	}
+}
