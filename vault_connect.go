@@ -20,8 +20,10 @@ type ConnectPlan struct {
 	Provider Provider
 	// Scopes is what will be requested from the provider.
 	Scopes []string
-	// Account is set on a reconnect, a step-up and a permission.
+	// Account is set on a reconnect, a step-up and a permission. Shared is true if it
+	// is the organization's.
 	Account Account
+	Shared  bool
 	// Choices are the accounts to choose from, for choose_account.
 	Choices []Connection
 	// Way is what the owner has to do.
@@ -72,7 +74,7 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return ConnectPlan{}, err
 		}
-		plan.Account = conn.Account
+		plan.Account, plan.Shared = conn.Account, conn.ID != "" && conn.Shared()
 	}
 	switch req.Reason {
 	case ReasonPermissionRequired:

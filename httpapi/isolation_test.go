@@ -98,6 +98,30 @@ func TestA2AKeyOfAnotherTenantAuthenticatesNobody(t *testing.T) {
 			t.Errorf("%s: %d %s", path, res.StatusCode, res.text)
 		}
 	}
+	permissions, err := r.Permissions(t.Context(), person("alice"), tokenvault.Page{})
+	if err != nil || len(permissions) != 1 {
+		t.Fatalf("permissions: %v, %v", permissions, err)
+	}
+	// A user of the same name there sees nothing of the user here.
+	_, backend, err := other.CreateAPIKey(t.Context(), theirAdmin, tokenvault.APIKeyInput{Name: "host", Kind: tokenvault.ActorBackend})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ method, path string }{
+		{"DELETE", "/v1/connections/" + connection}, {"POST", "/v1/connections/" + connection + "/share"},
+		{"DELETE", "/v1/connections/" + connection + "/share"}, {"DELETE", "/v1/permissions/" + permissions[0].ID},
+		{"GET", "/v1/auth-requests/" + r.ask(t, "alice", "more").ID},
+	} {
+		res := request(theirs, tc.method, tc.path+"?userId=alice", "", header("Authorization", "Bearer "+backend.Reveal()))
+		res.want(t, http.StatusNotFound, "not_found")
+	}
+	for _, path := range []string{"/v1/connections", "/v1/permissions", "/v1/connections?after=cn_0", "/v1/permissions?after=pm_0"} {
+		name, query, _ := strings.Cut(path, "?")
+		res := request(theirs, "GET", name+"?userId=alice&"+query, "", header("Authorization", "Bearer "+backend.Reveal()))
+		if items, ok := res.json(t, "items").([]any); !ok || len(items) != 0 {
+			t.Errorf("%s: %d %s", path, res.StatusCode, res.text)
+		}
+	}
 }
 
 // C19: opening a link changes nothing. The callback is the one exception; a state

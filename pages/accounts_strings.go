@@ -5,6 +5,7 @@ import "github.com/ai-token-vault/tokenvault"
 // What the page of all accounts says.
 const (
 	textAccounts    = "Your connections"
+	textMore        = "See or change what is connected and allowed"
 	textConnectedAt = "Connected"
 	textSharedBy    = "Shared by"
 
@@ -50,3 +51,5 @@ func revokeMeaning(provider string, shared bool) string {
 	}
 	return "The access to " + provider + " ends at once, for you and for every agent."
 }
+
+func anotherText(provider string) string { return "Connect another " + provider + " account" }

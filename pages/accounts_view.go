@@ -22,12 +22,14 @@ func (accounts) templateName() string { return "accounts" }
 // where the person may not.
 type account struct {
 	ID, Provider, Initial, Label, Detail string
+	providerID                           string
 	Broken                               string // what is wrong with it; empty: nothing
 	Facts                                []fact
 	AgentsTitle                          string
 	Agents                               []permitted
 	AgentsNone                           string
 	ReconnectURL, Reconnect              string
+	AnotherURL, Another                  string // with the last one of each provider
 	SharePath, Share, ShareMeaning       string
 	RevokePath, Revoke, RevokeMeaning    string
 }
@@ -59,14 +61,30 @@ func accountsView(find func(id string) (tokenvault.Provider, error), actor token
 		v.List = append(v.List, a)
 	}
 	slices.SortFunc(v.List, func(a, b account) int {
-		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Label, b.Label), cmp.Compare(a.Detail, b.Detail))
+		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.providerID, b.providerID),
+			cmp.Compare(a.Label, b.Label), cmp.Compare(a.Detail, b.Detail))
 	})
+	for i := range v.List {
+		if last := i == len(v.List)-1 || v.List[i+1].providerID != v.List[i].providerID; last {
+			v.List[i].AnotherURL = newURL(newConnect{providerID: v.List[i].providerID, returnTo: accountsPath})
+			v.List[i].Another = anotherText(v.List[i].Provider)
+		}
+	}
 	return v
+}
+
+// newURL leads to the page on which in is confirmed.
+func newURL(in newConnect) string {
+	query := url.Values{}
+	for _, f := range in.fields() {
+		query.Set(f.Name, f.Value)
+	}
+	return "/connect/new?" + query.Encode()
 }
 
 func accountOf(actor tokenvault.Actor, c tokenvault.Connection, provider string) account {
 	a := account{
-		ID: c.ID, Provider: provider, Initial: initial(provider), Label: c.Account.Label, Broken: brokenText(actor, c),
+		ID: c.ID, providerID: c.ProviderID, Provider: provider, Initial: initial(provider), Label: c.Account.Label, Broken: brokenText(actor, c),
 		Facts: []fact{{Label: textConnectedAt, Time: c.CreatedAt}}, AgentsTitle: textAgents, AgentsNone: textAgentsNone,
 		Reconnect: textReconnect, Revoke: textRevoke, RevokeMeaning: revokeMeaning(provider, c.Shared()),
 	}
@@ -82,11 +100,7 @@ func accountOf(actor tokenvault.Actor, c tokenvault.Connection, provider string)
 	path := accountsPath + "/" + url.PathEscape(c.ID)
 	if !c.Shared() || actor.OrgAdmin {
 		in := newConnect{providerID: c.ProviderID, connectionID: c.ID, organization: c.Shared(), returnTo: accountsPath}
-		query := url.Values{}
-		for _, f := range in.fields() {
-			query.Set(f.Name, f.Value)
-		}
-		a.ReconnectURL, a.RevokePath = "/connect/new?"+query.Encode(), path+"/disconnect"
+		a.ReconnectURL, a.RevokePath = newURL(in), path+"/disconnect"
 	}
 	switch {
 	case !c.Shared() && actor.Owner.OrganizationID != "":

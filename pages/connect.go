@@ -84,6 +84,9 @@ func (h *handler) showResult(w http.ResponseWriter, r *http.Request, actor token
 	}
 	view := resultView(req, account)
 	view.Tell.Origins = h.origins()
+	if req.Status == tokenvault.AuthConnected && actor.Kind == tokenvault.ActorUser {
+		view.MoreURL, view.More = accountsPath, textMore
+	}
 	h.pages.answer(w, http.StatusOK, view)
 	return nil
 }

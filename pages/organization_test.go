@@ -35,6 +35,7 @@ func TestAMemberIsToldThatAnAdministratorHasToAct(t *testing.T) {
 	r.flow.expiresIn = time.Hour
 	shared := r.comeBack(t, r.post("/connect/new", url.Values{"providerId": {"github"}, "organization": {"true"}}))
 	permit := r.ask(t, carol, "bot", tokenvault.ReleaseInject, "read:user")
+	checkGolden(t, "ask_shared", 200, r.get("/connect/"+permit.ID, as("carol")))
 	if _, err := r.Permit(t.Context(), users["carol"], tokenvault.Permit{AuthRequestID: permit.ID}); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ type outcome struct {
 	Alert   bool // interrupts a screen reader
 
 	LinkURL, Link string // what may be done instead; empty: nothing
+	MoreURL, More string // where to look further; empty: nowhere
 }
 
 func (outcome) templateName() string { return "outcome" }
@@ -46,7 +47,7 @@ func resultView(req tokenvault.AuthRequest, account string) outcome {
 func administratorView(req tokenvault.AuthRequest) outcome {
 	v := outcome{frame: frame{Heading: textAdministrator, Tone: "stop"}, Link: textConnectOwn}
 	v.Text, v.Next = administratorText(req.ProviderName)
-	v.LinkURL = "/connect/new?" + url.Values{fieldProvider: {req.ProviderID}}.Encode()
+	v.LinkURL = newURL(newConnect{providerID: req.ProviderID})
 	return v
 }
 

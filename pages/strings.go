@@ -71,14 +71,15 @@ func askHeading(reason tokenvault.Reason, provider string) string {
 
 // askLead follows the agent's name if there is one.
 func askLead(agent string, organization bool, provider string) string {
-	account := "your " + provider + " account."
-	if organization {
-		account = "a " + provider + " account for your organization."
+	switch {
+	case agent != "" && organization:
+		return "asks to use a " + provider + " account of your organization."
+	case agent != "":
+		return "asks to use your " + provider + " account."
+	case organization:
+		return "You are about to connect a " + provider + " account for your organization."
 	}
-	if agent != "" {
-		return "asks to use " + account
-	}
-	return "You are about to connect " + account
+	return "You are about to connect your " + provider + " account."
 }
 
 func askWhy(reason tokenvault.Reason, provider string) string {

@@ -101,7 +101,7 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	req, p := plan.Request, plan.Provider
 	v := ask{
 		frame: frame{Heading: askHeading(req.Reason, p.Name), Tone: "ask", Tell: tell{RequestID: req.ID, Remember: true}},
-		Agent: req.AgentID, Lead: askLead(req.AgentID, req.Owner.UserID == "", p.Name), Why: askWhy(req.Reason, p.Name),
+		Agent: req.AgentID, Lead: askLead(req.AgentID, req.Owner.UserID == "" || plan.Shared, p.Name), Why: askWhy(req.Reason, p.Name),
 		From: initial(req.AgentID), To: initial(p.Name),
 		FactsTitle: textDetails, Facts: askFacts(plan),
 		ScopesTitle: scopesTitle(plan.Way != tokenvault.WayPermit, p.Name), Scopes: scopeLines(p.Service, requested(plan)), ScopesNone: scopesNone(plan.Way != tokenvault.WayPermit, p.Name),
@@ -170,7 +170,7 @@ func askFacts(plan tokenvault.ConnectPlan) []fact {
 	if account := plan.Account.Label; account != "" {
 		facts = append(facts, fact{Label: textFactAccount, Value: account, Foreign: true})
 	}
-	if req.Owner.UserID == "" {
+	if req.Owner.UserID == "" || plan.Shared {
 		facts = append(facts, ownedByOrganization())
 	}
 	if req.AgentID != "" {
