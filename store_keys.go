@@ -47,11 +47,12 @@ const (
 	SealedApps        SealedTable = "app"
 	SealedAttempts    SealedTable = "attempt"
 	SealedJobs        SealedTable = "job"
+	SealedProviders   SealedTable = "provider"
 )
 
 // SealedTables returns all tables that hold sealed records.
 func SealedTables() []SealedTable {
-	return []SealedTable{SealedConnections, SealedApps, SealedAttempts, SealedJobs}
+	return []SealedTable{SealedConnections, SealedApps, SealedAttempts, SealedJobs, SealedProviders}
 }
 
 // SealedStore finds sealed records by what sealed them, to read them all or to
@@ -79,8 +80,8 @@ type SealedQuery struct {
 type SealedRow struct {
 	Table   SealedTable
 	Owner   Owner
-	ID      string
-	Version int64 // that the record was sealed for; 1 where rows have none
+	ID      string // of a provider: organization, slash and id
+	Version int64  // that the record was sealed for; 1 where rows have none
 	Record  SealedRecord
 }
 

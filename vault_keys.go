@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -253,6 +254,10 @@ func placesOf(row SealedRow) []place {
 	case SealedAttempts:
 		a := Attempt{ID: row.ID, Owner: row.Owner}
 		return []place{attemptPlace(a), returnPlace(a)}
+	case SealedProviders:
+		p := SealedProvider{Tenant: row.Owner.Tenant, OrganizationID: row.Owner.OrganizationID, Version: row.Version}
+		p.ID = strings.TrimPrefix(row.ID, p.OrganizationID+"/")
+		return []place{providerPlace(p)}
 	case SealedJobs:
 		return []place{jobPlace(Job{ID: row.ID, Owner: row.Owner})}
 	}

@@ -83,8 +83,7 @@ func (v *Vault) findCustom(ctx context.Context, organizationID, id string) (Cust
 	return v.openProvider(ctx, sealed)
 }
 
-// providerPlace is in the tenant's key space, also for an organization's: every
-// version of that key is kept, so that no rotation has to seal providers again.
+// providerPlace is in the tenant's key space, also for an organization's.
 func providerPlace(p SealedProvider) place {
 	return place{table: "provider", owner: Owner{Tenant: p.Tenant}, row: p.OrganizationID + "\x00" + p.ID, field: "definition", version: p.Version}
 }

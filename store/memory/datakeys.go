@@ -6,6 +6,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -103,6 +104,10 @@ func (s *Store) sealedRows() []tokenvault.SealedRow {
 	for _, a := range s.attempts {
 		add(tokenvault.SealedAttempts, a.Owner, a.ID, 1, a.Private)
 	}
+	for _, p := range s.providers {
+		owner := tokenvault.Owner{Tenant: p.Tenant, OrganizationID: p.OrganizationID}
+		add(tokenvault.SealedProviders, owner, p.OrganizationID+"/"+p.ID, p.Version, p.Record)
+	}
 	for _, j := range s.jobs {
 		add(tokenvault.SealedJobs, j.Owner, j.ID, 1, j.Record)
 	}
@@ -170,6 +175,14 @@ func (s *Store) reseal(r tokenvault.Resealed) bool {
 		}
 		j.Record = record
 		s.jobs[r.ID] = j
+	case tokenvault.SealedProviders:
+		key := providerID{r.Owner.Tenant, r.Owner.OrganizationID, strings.TrimPrefix(r.ID, r.Owner.OrganizationID+"/")}
+		p, ok := s.providers[key]
+		if !ok || !same(p.Record) {
+			return false
+		}
+		p.Record = record
+		s.providers[key] = p
 	case tokenvault.SealedAttempts:
 		for hash, a := range s.attempts {
 			if a.Owner.Tenant == r.Owner.Tenant && a.ID == r.ID && same(a.Private) {

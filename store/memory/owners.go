@@ -85,6 +85,12 @@ func (s *Store) deleteRest(cmd tokenvault.OwnerDeletion) int {
 	maps.DeleteFunc(s.providers, func(id providerID, _ tokenvault.SealedProvider) bool {
 		return owner.Covers(tokenvault.Owner{Tenant: id.tenant, OrganizationID: id.organizationID})
 	})
+	for _, c := range s.connections {
+		if owner.UserID != "" && owner.Covers(tokenvault.Owner{Tenant: c.Owner.Tenant, OrganizationID: c.Owner.OrganizationID, UserID: c.SharedBy}) {
+			c.SharedBy = ""
+			s.keepConnection(c)
+		}
+	}
 	return before - s.rows() + s.destroyKeys(owner.Tenant, cmd.KeySpace)
 }
 

@@ -34,6 +34,9 @@ func (s *Store) PutProvider(ctx context.Context, cmd tokenvault.ProviderPut) (to
 	case exists != (p.Version > 1) || exists && old.Version != p.Version-1:
 		return tokenvault.SealedProvider{}, failed("put provider", tokenvault.ErrConflict)
 	}
+	if err := s.checkKey(p.Tenant, p.Record); err != nil {
+		return tokenvault.SealedProvider{}, failed("put provider", err)
+	}
 	p.CreatedAt, p.UpdatedAt = now, now
 	if exists {
 		p.CreatedAt = old.CreatedAt

@@ -35,7 +35,7 @@ func (s *Store) RewrapDataKey(ctx context.Context, key tokenvault.DataKey, wrapp
 
 // sealed is where a table's sealed records are. version is the expression of the
 // version that a record was sealed for.
-type sealed struct{ table, version, owner string }
+type sealed struct{ table, id, version, owner string }
 
 const ownerColumns = `organization_id, user_id`
 
@@ -43,13 +43,15 @@ const ownerColumns = `organization_id, user_id`
 func sealedIn(table tokenvault.SealedTable) (sealed, error) {
 	switch table {
 	case tokenvault.SealedConnections:
-		return sealed{"connections", "version", ownerColumns}, nil
+		return sealed{"connections", "id", "version", ownerColumns}, nil
 	case tokenvault.SealedApps:
-		return sealed{"apps", "version", "organization_id, ''"}, nil
+		return sealed{"apps", "id", "version", "organization_id, ''"}, nil
 	case tokenvault.SealedAttempts:
-		return sealed{"attempts", "1", ownerColumns}, nil
+		return sealed{"attempts", "id", "1", ownerColumns}, nil
 	case tokenvault.SealedJobs:
-		return sealed{"jobs", "1", ownerColumns}, nil
+		return sealed{"jobs", "id", "1", ownerColumns}, nil
+	case tokenvault.SealedProviders:
+		return sealed{"providers", "organization_id || '/' || id", "version", "organization_id, ''"}, nil
 	}
 	return sealed{}, fmt.Errorf("no table of sealed records is called that: %w", tokenvault.ErrInvalid)
 }
@@ -121,8 +123,8 @@ func (s *Store) ListSealed(ctx context.Context, q tokenvault.SealedQuery) ([]tok
 		r.Record.KeyVersion = uint32(keyVersion) //nolint:gosec // written from a uint32
 		return r, err
 	}
-	query := `SELECT id, ` + in.version + `, ` + in.owner + `, key_space, key_version, sealed FROM ` + in.table + `
-		WHERE tenant = ?1 AND id > ?2 AND (?3 = '' OR key_space = ?3) AND sealed IS NOT NULL ORDER BY id LIMIT ?4`
+	query := `SELECT ` + in.id + ` AS row_id, ` + in.version + `, ` + in.owner + `, key_space, key_version, sealed FROM ` + in.table + `
+		WHERE tenant = ?1 AND ` + in.id + ` > ?2 AND (?3 = '' OR key_space = ?3) AND sealed IS NOT NULL ORDER BY row_id LIMIT ?4`
 	return list(ctx, s, "list sealed", scan, query, q.Tenant, q.Page.After, q.KeySpace, limited(q.Page))
 }
 
@@ -135,7 +137,7 @@ func (s *Store) Reseal(ctx context.Context, rows []tokenvault.Resealed) (int, er
 			if err != nil {
 				return err
 			}
-			query := `UPDATE ` + in.table + ` SET key_space = ?, key_version = ?, sealed = ? WHERE tenant = ? AND id = ? AND sealed = ?`
+			query := `UPDATE ` + in.table + ` SET key_space = ?, key_version = ?, sealed = ? WHERE tenant = ? AND ` + in.id + ` = ? AND sealed = ?`
 			changed, err := t.exec(ctx, query, append(recordArgs(r.New), r.Owner.Tenant, r.ID, []byte(r.Record.Blob))...)
 			if err != nil {
 				return err

@@ -59,6 +59,9 @@ func (s *Store) PutProvider(ctx context.Context, cmd tokenvault.ProviderPut) (to
 		if stored, err = scanProvider(t.QueryRowContext(ctx, query, args...)); err != nil {
 			return conflictIfNone(err)
 		}
+		if err := t.checkKey(ctx, p.Tenant, p.Record); err != nil {
+			return err
+		}
 		return t.appendEvents(ctx, cmd.Event)
 	})
 	if err != nil {

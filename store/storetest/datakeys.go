@@ -156,6 +156,9 @@ func recordWithoutKey(t *testing.T, f *fixture) {
 	attempt := f.attempt(f.open(t, alice()))
 	attempt.Attempt.Private = lost
 	f.refusesAttempt(t, tokenvault.ErrConflict, attempt)
+	custom := f.customProvider("eng", "intranet")
+	custom.Record = lost
+	f.refusesProvider(t, tokenvault.ErrConflict, f.providerPut(custom))
 	handOver := f.begin(t)
 	if _, err := f.AdvanceAttempt(t.Context(), handOver.Attempt.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptReturned); err != nil {
 		t.Fatal(err)
@@ -192,6 +195,8 @@ func (f *fixture) fill(t *testing.T) (want map[tokenvault.SealedTable]tokenvault
 		t.Fatal(err)
 	}
 	want[tokenvault.SealedAttempts] = tokenvault.SealedRow{Owner: attempt.Attempt.Owner, ID: attempt.Attempt.ID, Version: 1, Record: attempt.Attempt.Private}
+	custom := f.putProvider(t, f.customProvider("eng", "intranet"))
+	want[tokenvault.SealedProviders] = tokenvault.SealedRow{Owner: eng(), ID: "eng/intranet", Version: 1, Record: custom.Record}
 	revoked := f.connect(t, alice(), "revoked")
 	cmd := f.revocation(revoked)
 	cmd.Job = f.job(revoked)

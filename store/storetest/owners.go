@@ -15,6 +15,7 @@ func ownerCases() []testCase {
 		{"an organization is deleted with its members' rows and its key", ownerOrganization},
 		{"the version of a destroyed key is never used again", ownerKeyDestroyed},
 		{"a large owner is deleted in batches", ownerBatches},
+		{"what a user shared outlives the user, who is forgotten", ownerSharer},
 		{"a connection that moved on is not deleted", ownerMovedOn},
 		{"deleting twice changes nothing", ownerTwice},
 		{"nobody is not everybody", ownerNobody},
@@ -211,6 +212,24 @@ func ownerBatches(t *testing.T, f *fixture) {
 		t.Errorf("%d API keys, %v: they go last", len(keys), err)
 	}
 	f.deletes(t, f.deletion(alice(), owned[2]))
+}
+
+func ownerSharer(t *testing.T, f *fixture) {
+	var shared []tokenvault.Connection
+	for _, user := range []string{"alice", "bob"} {
+		c, err := f.Transfer(t.Context(), f.sharing(f.connect(t, member(user), user), eng()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared = append(shared, c)
+	}
+	f.inhabit(t, alice())
+	f.deletes(t, f.deletion(alice(), f.owned(t, alice())...))
+	for i, want := range []string{"", shared[1].SharedBy} {
+		if c := f.get(t, eng(), shared[i].ID); c.SharedBy != want || c.Status != tokenvault.ConnectionActive {
+			t.Errorf("the shared connection is %s, shared by %q, want %q", c.Status, c.SharedBy, want)
+		}
+	}
 }
 
 func ownerMovedOn(t *testing.T, f *fixture) {
