@@ -49,6 +49,9 @@ var (
 	// ErrCredentialRejected is what a tool returns, wrapped, when the service
 	// answered 401 to an authorized request.
 	ErrCredentialRejected = errors.New("the service rejected the credential")
+	// ErrRateLimited reports a caller that does something too often;
+	// errors.AsType[*RateLimitError] says when to come back.
+	ErrRateLimited = errors.New("too many requests")
 	// ErrUnavailable reports a store or audit log that cannot be reached. Nothing
 	// was released and nothing was changed.
 	ErrUnavailable = errors.New("temporarily unavailable")
@@ -81,6 +84,18 @@ func (e *ScopeError) Error() string { return "the API key needs the scope " + st
 
 // Unwrap returns [ErrDenied].
 func (e *ScopeError) Unwrap() error { return ErrDenied }
+
+// A RateLimitError says when a caller that was too fast may try again. It wraps
+// [ErrRateLimited].
+type RateLimitError struct {
+	RetryAfter time.Duration
+}
+
+// Error says that there were too many requests.
+func (e *RateLimitError) Error() string { return ErrRateLimited.Error() }
+
+// Unwrap returns [ErrRateLimited].
+func (e *RateLimitError) Unwrap() error { return ErrRateLimited }
 
 // An AuthRequiredError says that the call must pause until a person acts. The
 // request is durable: wait for it with [Vault.Wait], then resolve again.

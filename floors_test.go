@@ -39,6 +39,7 @@ func rooms() map[string]room {
 		"internal/record":   {},
 		"internal/filelock": {theirs: []string{"golang.org/x/..."}},
 		"internal/netguard": {theirs: []string{"golang.org/x/..."}},
+		"internal/limit":    {theirs: []string{"golang.org/x/..."}},
 		"internal/testop":   {theirs: []string{"github.com/google/go-cmp/..."}}, // for tests only
 
 		// The contracts and the Vault.

@@ -18,7 +18,10 @@ import (
 // checksum lets scanners tell a key from look-alikes; it protects nothing.
 var apiKeyPattern = regexp.MustCompile(`^tv_([a-z2-7]{26})_([a-z2-7]{52})_([0-9a-f]{8})$`)
 
-const apiKeyLength = len("tv_") + 26 + len("_") + 52 + len("_") + 8
+const (
+	apiKeyIDLength = 26
+	apiKeyLength   = len("tv_") + apiKeyIDLength + len("_") + 52 + len("_") + 8
+)
 
 func checksum(text string) string {
 	return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text)))
@@ -56,6 +59,9 @@ func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error)
 	}
 	found, err := v.verifyKey(ctx, text)
 	if err != nil {
+		if errors.Is(err, ErrUnauthenticated) {
+			v.apiKeys.forget(hash)
+		}
 		return Actor{}, err
 	}
 	key := withScopes(found.APIKey)
@@ -69,6 +75,22 @@ func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error)
 	v.apiKeys.put(hash, seen, entry)
 	v.keyUses.add(key.ID)
 	return entry.actor, nil
+}
+
+// KnowsAPIKey reports whether the text is of a key that this process found valid
+// lately. It authenticates nobody: it tells somebody who comes back from somebody
+// who guesses, without asking the store.
+func (v *Vault) KnowsAPIKey(text Secret) bool {
+	return len(text.Reveal()) == apiKeyLength && v.apiKeys.knows(sha256.Sum256([]byte(text.Reveal())))
+}
+
+// APIKeyID returns the id that stands in a key's text; empty if the text has not
+// the length of one. Whether there is such a key is not looked at.
+func APIKeyID(text Secret) string {
+	if len(text.Reveal()) != apiKeyLength {
+		return ""
+	}
+	return text.Reveal()[len("tv_") : len("tv_")+apiKeyIDLength]
 }
 
 func errNoKey() error { return fmt.Errorf("api key: %w", ErrUnauthenticated) }

@@ -44,6 +44,24 @@ func (c *keyCache) get(hash [sha256.Size]byte, now time.Time) (actor Actor, seen
 	return found.actor, c.drops, ok
 }
 
+// knows reports whether the key was valid when it was last verified, if that was
+// not long ago.
+func (c *keyCache) knows(hash [sha256.Size]byte) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.valid[hash]
+	return ok
+}
+
+// forget forgets a key that was refused.
+func (c *keyCache) forget(hash [sha256.Size]byte) {
+	if c.knows(hash) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.valid, hash)
+	}
+}
+
 // put remembers a key that was verified after get said seen, unless a key was
 // ended here in between: it may have been this one.
 func (c *keyCache) put(hash [sha256.Size]byte, seen uint64, entry cachedActor) {

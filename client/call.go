@@ -58,6 +58,8 @@ func (e *Error) Unwrap() error {
 		return tokenvault.ErrNoApp
 	case "account_mismatch":
 		return tokenvault.ErrAccountMismatch
+	case "rate_limited":
+		return tokenvault.ErrRateLimited
 	case "unavailable":
 		return tokenvault.ErrUnavailable
 	}

@@ -22,6 +22,8 @@ import (
 type Options struct {
 	// Logger receives unexpected errors. Default: nothing is logged.
 	Logger *slog.Logger
+	// Limits bounds how often callers may call. Default: no limits.
+	Limits Limits
 }
 
 // api serves one set of routes.
@@ -30,13 +32,15 @@ type api struct {
 	identify func(*http.Request) (tokenvault.Actor, error)
 	log      *slog.Logger
 	forms    *sync.Map // of inputs, by their type
+	limits   limits
 }
 
 // NewHandler returns the browser-facing API of v for the users that auth knows,
 // and for those of sessions. Mount it at the vault's mount and a slash. Pages of
 // the vault's own origin and of its registered origins may call it.
 func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Options) http.Handler {
-	a := newAPI(v, opts, orSession(v, auth))
+	a := newAPI(v, opts)
+	a.identify = a.limits.ofUsers(orSession(v, auth))
 	mux := http.NewServeMux()
 	for _, rt := range browserRoutes() {
 		method, path, _ := strings.Cut(rt.pattern, " ")
@@ -47,13 +51,8 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 
 // NewV1Handler returns the API of v for agents and back ends. Mount it at /v1/.
 func NewV1Handler(v *tokenvault.Vault, opts *Options) http.Handler {
-	a := newAPI(v, opts, func(r *http.Request) (tokenvault.Actor, error) {
-		key, ok := bearer(r)
-		if !ok {
-			return tokenvault.Actor{}, fmt.Errorf("no API key: %w", tokenvault.ErrUnauthenticated)
-		}
-		return v.AuthenticateKey(r.Context(), key)
-	})
+	a := newAPI(v, opts)
+	a.identify = a.limits.ofKeys(v)
 	mux := http.NewServeMux()
 	for _, rt := range v1Routes() {
 		mux.Handle(rt.pattern, rt.serve(a.needing(rt.scope)))
@@ -74,10 +73,13 @@ func (a *api) needing(scope tokenvault.KeyScope) *api {
 	return &needing
 }
 
-func newAPI(v *tokenvault.Vault, opts *Options, identify func(*http.Request) (tokenvault.Actor, error)) *api {
-	a := &api{vault: v, identify: identify, forms: &sync.Map{}, log: slog.New(slog.DiscardHandler)}
-	if opts != nil && opts.Logger != nil {
-		a.log = opts.Logger
+func newAPI(v *tokenvault.Vault, opts *Options) *api {
+	if opts == nil {
+		opts = &Options{}
+	}
+	a := &api{vault: v, forms: &sync.Map{}, log: opts.Logger, limits: newLimits(opts.Limits)}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
 	}
 	return a
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/limit"
 )
 
 type authorizeInput struct {
@@ -65,17 +66,33 @@ func checkAuthorize(ctx context.Context, v *tokenvault.Vault, actor tokenvault.A
 
 // callback takes what a provider sends back and leads the browser to a page that
 // says what came of it. It shows nothing itself, and passes on nothing of what
-// the provider wrote.
+// the provider wrote. Who is too fast is told so before anything is taken: loading
+// the page again goes on.
 func callback(a *api, w http.ResponseWriter, r *http.Request) {
-	actor, err := a.identify(r)
-	if err != nil {
-		a.leadTo(w, r, tokenvault.Finished{}, err)
+	address := limit.Address(r.RemoteAddr)
+	err := within(a.limits.badStates.Spent(address))
+	var actor tokenvault.Actor
+	if err == nil {
+		actor, err = a.identify(r)
+	}
+	if errors.Is(err, tokenvault.ErrRateLimited) {
+		a.fail(w, r, err)
 		return
 	}
+	var done tokenvault.Finished
+	if err == nil {
+		done, err = a.finish(w, r, actor)
+	}
+	if errors.Is(err, tokenvault.ErrStateInvalid) {
+		a.limits.badStates.Take(address)
+	}
+	a.leadTo(w, r, done, err)
+}
+
+func (a *api) finish(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) (tokenvault.Finished, error) {
 	ret, err := returned(r)
 	if err != nil {
-		a.leadTo(w, r, tokenvault.Finished{}, err)
-		return
+		return tokenvault.Finished{}, err
 	}
 	name := a.vault.AttemptCookie(ret.State.Reveal())
 	if cookie, err := r.Cookie(name); err == nil {
@@ -85,8 +102,7 @@ func callback(a *api, w http.ResponseWriter, r *http.Request) {
 			Secure: strings.HasPrefix(name, "__Host-"),
 		})
 	}
-	done, err := a.vault.FinishConnect(r.Context(), actor, ret)
-	a.leadTo(w, r, done, err)
+	return a.vault.FinishConnect(r.Context(), actor, ret)
 }
 
 // returned reads the authorization response. A parameter that comes twice is

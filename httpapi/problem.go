@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ func mappings() []mapping {
 		{tokenvault.ErrStateInvalid, http.StatusBadRequest, "state_invalid", "This answer of the provider does not belong to an open attempt: connect again"},
 		{tokenvault.ErrAccountMismatch, http.StatusConflict, "account_mismatch", "Another account was connected before: sign in to that one, or disconnect it first"},
 		{tokenvault.ErrCredentialRejected, http.StatusBadGateway, "credential_rejected", "The service rejected the credential"},
+		{tokenvault.ErrRateLimited, http.StatusTooManyRequests, "rate_limited", "Too many requests: wait as long as Retry-After says, then try again"},
 		{tokenvault.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable: try again"},
 		{tokenvault.ErrClosed, http.StatusServiceUnavailable, "unavailable", "The server is stopping: try again"},
 		{errNotEnabled, http.StatusNotImplemented, "not_implemented", "Browser login is not enabled on this server"},
@@ -96,7 +98,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case p.Status == http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tokenvault"`)
-	case p.Status == http.StatusServiceUnavailable:
+	case p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(err)))
 	case p.Status >= http.StatusInternalServerError:
 		p.Instance = "urn:tokenvault:error:" + strings.ToLower(rand.Text())
@@ -113,7 +115,10 @@ func retrySeconds(err error) int {
 	if failed, ok := errors.AsType[*tokenvault.ProviderError](err); ok && failed.RetryAfter > wait {
 		wait = failed.RetryAfter
 	}
-	return int(wait.Seconds())
+	if limited, ok := errors.AsType[*tokenvault.RateLimitError](err); ok && limited.RetryAfter > wait {
+		wait = limited.RetryAfter
+	}
+	return int(math.Ceil(wait.Seconds()))
 }
 
 func writeProblem(w http.ResponseWriter, p problem) {

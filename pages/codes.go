@@ -21,6 +21,7 @@ const (
 	codeInvalid         = "invalid"
 	codeCrossSite       = "cross_site"
 	codeChooseOne       = "choose_one"
+	codeRateLimited     = "rate_limited"
 	codeAdministrator   = "administrator"
 	codeNoProof         = "no_proof"
 	codeRefused         = "refused"
@@ -121,6 +122,11 @@ func codeTexts() []message {
 			codeCrossSite, "This came from another site",
 			"Only our own pages may do this. Nothing was changed.",
 			"Open the link itself, and use the buttons there.",
+		},
+		{
+			codeRateLimited, "That was too often",
+			"You tried more often than is allowed in so short a time. Nothing was changed.",
+			"Wait a minute, then open the link again.",
 		},
 		{
 			codeChooseOne, "No account is chosen yet",

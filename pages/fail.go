@@ -18,8 +18,12 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	status, code := http.StatusInternalServerError, codeInternal
+	tooFast, limited := errors.AsType[*tokenvault.RateLimitError](err)
 	_, fromProvider := errors.AsType[*tokenvault.ProviderError](err)
 	switch {
+	case limited:
+		status, code = http.StatusTooManyRequests, codeRateLimited
+		w.Header().Set("Retry-After", retryAfter(tooFast))
 	case errors.Is(err, tokenvault.ErrNotFound), errors.Is(err, tokenvault.ErrDenied):
 		status, code = http.StatusNotFound, codeNotFound
 	case errors.Is(err, tokenvault.ErrInvalid):

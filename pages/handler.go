@@ -14,6 +14,8 @@ const maxForm = 64 << 10
 type Options struct {
 	// Logger receives unexpected errors. Default: nothing is logged.
 	Logger *slog.Logger
+	// Limits bounds what users may do. Default: no limits.
+	Limits Limits
 }
 
 // handler serves the pages of one vault.
@@ -23,6 +25,7 @@ type handler struct {
 	opts  Options
 	log   *slog.Logger
 	pages *renderer
+	limits
 }
 
 // NewHandler returns the pages of v for the users that auth knows. Mount it at
@@ -35,14 +38,15 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	if h.log = h.opts.Logger; h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
+	h.limits = newLimits(h.opts.Limits)
 	mux := http.NewServeMux()
 	mux.Handle("GET /connect/{id}", h.user(h.show))
-	mux.Handle("POST /connect/{id}/confirm", h.user(h.confirm))
-	mux.Handle("POST /connect/{id}/submit", h.user(h.submit))
+	mux.Handle("POST /connect/{id}/confirm", h.user(h.starting(h.confirm)))
+	mux.Handle("POST /connect/{id}/submit", h.user(h.starting(h.submit)))
 	mux.Handle("POST /connect/{id}/permit", h.user(h.permit))
 	mux.Handle("POST /connect/{id}/decline", h.user(h.decline))
 	mux.Handle("GET /connect/new", h.user(h.showNew))
-	mux.Handle("POST /connect/new", h.user(h.connectNew))
+	mux.Handle("POST /connect/new", h.user(h.starting(h.connectNew)))
 	mux.HandleFunc("GET /connect/error", h.showError)
 	mux.Handle("GET "+accountsPath, h.user(h.showAccounts))
 	mux.Handle("POST "+accountsPath+"/{id}/share", h.changing(h.share))
@@ -90,6 +94,9 @@ func (h *handler) user(next page) http.Handler {
 		actor, err := h.auth.Authenticate(r)
 		if err == nil && actor.Kind != tokenvault.ActorUser && actor.Kind != tokenvault.ActorVisitor {
 			err = tokenvault.ErrUnauthenticated // programs have no business here
+		}
+		if err == nil {
+			err = h.mayCall(r, actor)
 		}
 		if err == nil {
 			err = next(w, r, actor)

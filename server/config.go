@@ -46,6 +46,13 @@ type Config struct {
 	AuthRequestTTL time.Duration `help:"How long an auth request stays open." name:"auth-request-ttl" default:"24h" env:"TOKENVAULT_AUTH_REQUEST_TTL" group:"Providers"`
 	AttemptTTL     time.Duration `help:"How long one attempt to connect may take." name:"attempt-ttl" default:"10m" env:"TOKENVAULT_ATTEMPT_TTL" group:"Providers"`
 
+	LimitKey           float64  `help:"Requests a second that an API key may send, and twice as many at once; a back end's key ten times as many. 0: no limit." name:"limit-key" default:"200" env:"TOKENVAULT_LIMIT_KEY" group:"Limits"`
+	LimitUser          float64  `help:"Requests a second that a user may send to the browser-facing API, and pages a second that a user may open, and twice as many at once. 0: no limit." name:"limit-user" default:"20" env:"TOKENVAULT_LIMIT_USER" group:"Limits"`
+	LimitConnects      float64  `help:"Times a minute that a user may set out to connect; for one auth request a third of that. 0: no limit." name:"limit-connects" default:"30" env:"TOKENVAULT_LIMIT_CONNECTS" group:"Limits"`
+	LimitFailures      float64  `help:"Wrong API keys, wrong returns from a provider, and wrong sign-in links a minute, each, after which a client's address is refused. 0: no limit." name:"limit-failures" default:"20" env:"TOKENVAULT_LIMIT_FAILURES" group:"Limits"`
+	LimitTokenEndpoint float64  `help:"Requests a second to the token endpoints of one host, and twice as many at once; with it come 64 at a time and the pauses that a provider asks for. 0: no limit." name:"limit-token-endpoint" default:"50" env:"TOKENVAULT_LIMIT_TOKEN_ENDPOINT" group:"Limits"`
+	TrustedProxies     []string `help:"Addresses of proxies, such as 10.0.0.0/8, whose X-Forwarded-For names the client. Default: none, and the client is who connects." name:"trusted-proxies" env:"TOKENVAULT_TRUSTED_PROXIES" group:"Limits"`
+
 	LogLevel  string `help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" env:"TOKENVAULT_LOG_LEVEL" group:"Log"`
 	LogFormat string `help:"text or json." enum:"text,json" default:"text" env:"TOKENVAULT_LOG_FORMAT" group:"Log"`
 

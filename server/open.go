@@ -90,7 +90,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 		LintProvider: catalog.Check, AllowHosts: cfg.AllowHosts,
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
 			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: cfg.AllowHosts}),
-			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, Logger: log}),
+			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, PerHost: cfg.LimitTokenEndpoint, Logger: log}),
 		},
 		ReturnURLs: cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL,
 		Audit: audit, Observer: observer, Logger: log,

@@ -97,18 +97,27 @@ func (s *Server) build() error {
 	if err != nil {
 		return err
 	}
-	api := &httpapi.Options{Logger: s.log}
+	proxies, err := s.cfg.trustedProxies()
+	if err != nil {
+		return err
+	}
+	api := &httpapi.Options{Logger: s.log, Limits: httpapi.Limits{
+		PerKey: s.cfg.LimitKey, PerUser: s.cfg.LimitUser, Failures: s.cfg.LimitFailures,
+	}}
 	mux.Handle(v.Mount()+"/", httpapi.NewHandler(v, auth, api))
 	mux.Handle("/v1/", httpapi.NewV1Handler(v, api))
 	mux.Handle("GET /healthz", httpapi.Health())
 	mux.Handle("GET /readyz", httpapi.Ready(v))
-	page := pages.NewHandler(v, auth, &pages.Options{Logger: s.log})
+	page := pages.NewHandler(v, auth, &pages.Options{Logger: s.log, Limits: pages.Limits{
+		PerUser: s.cfg.LimitUser, Starts: s.cfg.LimitConnects,
+	}})
 	mux.Handle("/connect/", page)
 	mux.Handle("/assets/", page)
 	s.handler = logRequests(mux, s.log)
 	if s.telemetry != nil {
 		s.handler = s.telemetry.Handler(s.handler)
 	}
+	s.handler = fromProxies(proxies, s.handler)
 	return nil
 }
 

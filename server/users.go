@@ -85,7 +85,7 @@ func (s *Server) authenticator(mux *http.ServeMux) (tokenvault.Authenticator, er
 		mux.Handle("/signin/", o.Handler())
 		return o, nil
 	}
-	local, err := signin.NewLocal(signin.LocalOptions{Tenant: cfg.Tenant, Dir: cfg.DataDir, Logger: s.log})
+	local, err := signin.NewLocal(signin.LocalOptions{Tenant: cfg.Tenant, Dir: cfg.DataDir, Failures: cfg.LimitFailures, Logger: s.log})
 	if err != nil {
 		return nil, err
 	}

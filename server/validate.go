@@ -16,7 +16,7 @@ import (
 // Validate reports what is missing or contradictory, naming the key. It looks at
 // nothing outside the configuration.
 func (c Config) Validate() error {
-	for _, check := range []func() error{c.validateStorage, c.validateHTTP, c.validateUsers, c.validateProviders} {
+	for _, check := range []func() error{c.validateStorage, c.validateHTTP, c.validateUsers, c.validateProviders, c.validateLimits} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -149,6 +149,27 @@ func (c Config) validateProviders() error {
 	}
 	return nil
 }
+
+func (c Config) validateLimits() error {
+	for _, limit := range []struct {
+		key   string
+		value float64
+	}{
+		{"limit-key", c.LimitKey},
+		{"limit-user", c.LimitUser},
+		{"limit-connects", c.LimitConnects},
+		{"limit-failures", c.LimitFailures},
+		{"limit-token-endpoint", c.LimitTokenEndpoint},
+	} {
+		if !(limit.value >= 0 && limit.value <= maxLimit) { // NaN is neither
+			return fmt.Errorf("%s: must be a number from 0, which is no limit, to 1000000", limit.key)
+		}
+	}
+	_, err := c.trustedProxies()
+	return err
+}
+
+const maxLimit = 1e6
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/limit"
 )
 
 const (
@@ -37,6 +38,10 @@ type LocalOptions struct {
 	// Secure marks the cookie Secure and gives it the __Host- prefix. Set it if
 	// browsers reach the vault by https.
 	Secure bool
+	// Failures is how many links that are none a client's address may try a minute;
+	// its further tries are refused unseen. An address is the request's RemoteAddr,
+	// of IPv6 the /64. Default: no limit.
+	Failures float64
 	// Logger receives what an operator should know. Default: nothing is logged.
 	Logger *slog.Logger
 }
@@ -57,6 +62,7 @@ type Local struct {
 	secure   bool
 	log      *slog.Logger
 	sessions *localSessions
+	badLinks *limit.Keyed
 	page     *page
 }
 
@@ -84,6 +90,7 @@ func NewLocal(opts LocalOptions) (*Local, error) {
 	return &Local{
 		actor:  tokenvault.Actor{Kind: tokenvault.ActorUser, ID: opts.UserID, Owner: owner},
 		secure: opts.Secure, log: opts.Logger, sessions: sessions, page: newPage(),
+		badLinks: limit.New(opts.Failures/60, int(opts.Failures)),
 	}, nil
 }
 

@@ -3,8 +3,12 @@ package signin
 import (
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
+	"strconv"
 	"time"
+
+	"github.com/ai-token-vault/tokenvault/internal/limit"
 )
 
 const maxForm = 4 << 10
@@ -40,6 +44,9 @@ func (l *Local) show(w http.ResponseWriter, r *http.Request) {
 	if !safePath(next) {
 		next = ""
 	}
+	if token != "" && l.tooFast(w, r) {
+		return
+	}
 	switch {
 	case token != "" && l.sessions.linkValid(token, time.Now()):
 		view := textSignIn()
@@ -50,10 +57,24 @@ func (l *Local) show(w http.ResponseWriter, r *http.Request) {
 		view.Link = next
 		l.page.answer(http.StatusOK, view).ServeHTTP(w, r)
 	case token != "":
+		if r.Header.Get("Sec-Fetch-Site") != "cross-site" { // another site's page cannot read the answer: it guesses nothing
+			l.badLinks.Take(limit.Address(r.RemoteAddr))
+		}
 		l.page.answer(http.StatusForbidden, textBadLink()).ServeHTTP(w, r)
 	default:
 		l.page.answer(http.StatusUnauthorized, textNoLink()).ServeHTTP(w, r)
 	}
+}
+
+// tooFast refuses a client that tried too many links that are none.
+func (l *Local) tooFast(w http.ResponseWriter, r *http.Request) bool {
+	wait := l.badLinks.Spent(limit.Address(r.RemoteAddr))
+	if wait <= 0 {
+		return false
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+	l.page.answer(http.StatusTooManyRequests, textTooFast()).ServeHTTP(w, r)
+	return true
 }
 
 func (l *Local) signedIn(r *http.Request) bool {
@@ -66,8 +87,12 @@ func (l *Local) redeem(w http.ResponseWriter, r *http.Request) {
 		l.page.answer(http.StatusBadRequest, textBadLink()).ServeHTTP(w, r)
 		return
 	}
+	if l.tooFast(w, r) {
+		return
+	}
 	secret, err := l.sessions.redeem(r.PostForm.Get("token"), time.Now())
 	if errors.Is(err, errLink) {
+		l.badLinks.Take(limit.Address(r.RemoteAddr))
 		l.log.WarnContext(r.Context(), "a sign-in link was refused: it is unknown, was used, or is too old")
 		l.page.answer(http.StatusForbidden, textBadLink()).ServeHTTP(w, r)
 		return

@@ -360,3 +360,38 @@ func TestLocalBadOptions(t *testing.T) {
 		}
 	}
 }
+
+// A7: who tries links that are none has to wait; another address has not, and a
+// page of another site cannot use the tries up.
+func TestA7SignInLinkGuesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLocal(t, LocalOptions{Failures: 20})
+		guess := url.Values{"token": {"guess"}}
+		show := func(edit ...func(*http.Request)) *http.Response {
+			return do(l, "GET", loopback+LocalPath+"?"+guess.Encode(), nil, edit...)
+		}
+		wantStatus := func(resp *http.Response, status int) {
+			t.Helper()
+			if resp.StatusCode != status {
+				t.Fatalf("status %d, want %d", resp.StatusCode, status)
+			}
+		}
+		for range 40 {
+			wantStatus(show(func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }), http.StatusForbidden)
+		}
+		for range 10 {
+			wantStatus(show(), http.StatusForbidden)
+			wantStatus(do(l, "POST", loopback+LocalPath, guess), http.StatusForbidden)
+		}
+		wantStatus(show(), http.StatusTooManyRequests)
+		link := newLink(t, l)
+		refused := do(l, "POST", loopback+LocalPath, link.Query())
+		wantStatus(refused, http.StatusTooManyRequests)
+		if refused.Header.Get("Retry-After") != "3" {
+			t.Errorf("Retry-After: %s", refused.Header.Get("Retry-After"))
+		}
+		wantStatus(show(func(r *http.Request) { r.RemoteAddr = "192.0.2.99:1" }), http.StatusForbidden)
+		<-time.After(3 * time.Second)
+		wantStatus(do(l, "POST", loopback+LocalPath, link.Query()), http.StatusSeeOther)
+	})
+}

@@ -34,6 +34,14 @@ func textBadLink() view {
 	}
 }
 
+func textTooFast() view {
+	return view{
+		Title: "Too many sign-in links were tried",
+		Text:  "Wait a minute, then open the link from your terminal again: it still works.",
+		Alert: true,
+	}
+}
+
 func textWrongHost() view {
 	return view{
 		Title: "Open tokenvault by its local address",

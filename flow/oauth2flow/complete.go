@@ -25,7 +25,7 @@ func (f *Flow) Complete(ctx context.Context, in tokenvault.CompleteInput) (token
 		"redirect_uri":  {in.RedirectURL},
 		"code_verifier": {secret.verifier},
 	}
-	call := tokenCall{provider: in.Provider, client: in.Client, op: "exchange", form: form}
+	call := tokenCall{provider: in.Provider, client: in.Client, op: opExchange, form: form}
 	ans, failed := f.token(ctx, call)
 	if failed != nil {
 		return tokenvault.Completed{}, failed.err

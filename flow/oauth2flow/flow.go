@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/limit"
 	"github.com/ai-token-vault/tokenvault/internal/netguard"
 )
 
@@ -50,13 +51,20 @@ type Options struct {
 	Allow []string
 	// HTTPClient replaces the guarded client. It must not follow redirects.
 	HTTPClient *http.Client
+	// PerHost is how many requests a second may go to the token endpoints of one
+	// host, twice as many at once; with it come 64 at a time, a queue, and pauses that
+	// the host asks for by Retry-After. The limit holds within this process. Default:
+	// no limit.
+	PerHost float64
 	// Logger is told what a flow decides to live with. Default: nothing is logged.
 	Logger *slog.Logger
 }
 
-// A Flow is the OAuth 2.0 flow. It keeps no state and is safe for concurrent use.
+// A Flow is the OAuth 2.0 flow. It is safe for concurrent use, and keeps no state
+// but how much goes to which host.
 type Flow struct {
 	http *http.Client
+	gate *limit.Gate
 	log  *slog.Logger
 }
 
@@ -74,7 +82,7 @@ func New(opts *Options) *Flow {
 	if opts != nil {
 		o = *opts
 	}
-	f := &Flow{http: o.HTTPClient, log: o.Logger}
+	f := &Flow{http: o.HTTPClient, gate: limit.NewGate(o.PerHost), log: o.Logger}
 	if f.http == nil {
 		f.http = netguard.NewClient(netguard.Options{Allow: o.Allow, Timeout: requestTimeout})
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/limit"
 	"github.com/ai-token-vault/tokenvault/internal/netguard"
 )
 
@@ -66,6 +67,11 @@ func (f *Flow) post(ctx context.Context, call tokenCall) (response, *failure) {
 	if err != nil {
 		return response{}, call.unanswered(err, false)
 	}
+	leave, err := f.enter(ctx, call, r.URL.Host)
+	if err != nil {
+		return response{}, call.unanswered(err, false)
+	}
+	defer leave()
 	res, err := f.http.Do(r)
 	if err != nil {
 		return response{}, call.unanswered(err, sent.Load())
@@ -77,10 +83,14 @@ func (f *Flow) post(ctx context.Context, call tokenCall) (response, *failure) {
 		failed.err.Status = res.StatusCode
 		return response{}, failed
 	}
-	return response{
+	answered := response{
 		status: res.StatusCode, mediaType: res.Header.Get("Content-Type"), body: body,
 		retryAfter: netguard.RetryAfter(res.Header.Get("Retry-After"), time.Now()),
-	}, nil
+	}
+	if res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable {
+		f.gate.Pause(call.client.ID+" at "+r.URL.Host, answered.retryAfter)
+	}
+	return answered, nil
 }
 
 func (call tokenCall) request(ctx context.Context) (*http.Request, error) {
@@ -122,7 +132,7 @@ func (call tokenCall) encode() (body, contentType string, err error) {
 // URL, so only its class is kept.
 func (call tokenCall) unanswered(err error, sent bool) *failure {
 	return &failure{sent: sent, err: &tokenvault.ProviderError{
-		ProviderID: call.provider.ID, Op: call.op, Err: classOf(err), Transient: true,
+		ProviderID: call.provider.ID, Op: call.op, Err: classOf(err), RetryAfter: limit.RetryAfter(err), Transient: true,
 	}}
 }
 
@@ -140,6 +150,9 @@ func (call tokenCall) failed(res response, ans answer) *failure {
 func classOf(err error) error {
 	if field, ok := errors.AsType[*tokenvault.FieldError](err); ok {
 		return field
+	}
+	if busy, ok := errors.AsType[*limit.BusyError](err); ok {
+		return busy
 	}
 	return netguard.Class(err)
 }
