@@ -62,7 +62,7 @@ func (c clocked) Scan(dest ...any) error { return c.row.Scan(append([]any{c.now}
 // with it, so its statement is kept.
 func (s *Store) GetAPIKey(ctx context.Context, id string) (tokenvault.FoundAPIKey, error) {
 	var now int64
-	key, err := scanAPIKey(clocked{s.getAPIKey.QueryRowContext(ctx, s.boundNow(), id), &now})
+	key, err := scanAPIKey(clocked{s.reader.QueryRowContext(ctx, sqlGetAPIKey, s.boundNow(), id), &now})
 	return tokenvault.FoundAPIKey{APIKey: key, Now: timeOf(now)}, s.wrap("get api key", err)
 }
 

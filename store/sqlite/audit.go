@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,13 @@ const (
 	// eventColumns is for scanEvent.
 	eventColumns = `seq, at, tenant, kind, actor_kind, actor_id, owner_tenant, organization_id, user_id, for_user_id,
 		provider_id, connection_id, auth_request_id, run_id, thread_id, detail, writer, position, hash`
-	sqlInsertEvent = `INSERT INTO audit (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlInsertEvent = `INSERT INTO audit (` + eventColumns + `) VALUES ` + sqlEventRow
+	sqlEventRow    = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+	// sqlInsertEvents writes eventsTogether events, in less time than one by one.
+	sqlInsertEvents = `INSERT INTO audit (` + eventColumns + `) VALUES ` + sqlFourRows + `, ` + sqlFourRows + `, ` + sqlFourRows + `, ` + sqlFourRows
+	sqlFourRows     = sqlEventRow + `, ` + sqlEventRow + `, ` + sqlEventRow + `, ` + sqlEventRow
+	eventsTogether  = 16
 
 	// sqlAuditEnd reads how far the file and a chain have come. The newest entry of
 	// the file is never dropped.
@@ -79,11 +86,9 @@ func (t *tx) chain(ctx context.Context, tenant string) (chainEnd, error) {
 	if end, ok := t.audit.chains[tenant]; ok {
 		return end, nil
 	}
-	stmt := t.StmtContext(ctx, t.store.auditEnd)
-	defer func() { _ = stmt.Close() }() // of this transaction; the kept one stays
 	var seq int64
 	var end chainEnd
-	if err := stmt.QueryRowContext(ctx, tenant).Scan(&seq, &end.position, &end.hash); err != nil {
+	if err := t.QueryRowContext(ctx, sqlAuditEnd, tenant).Scan(&seq, &end.position, &end.hash); err != nil {
 		return chainEnd{}, err
 	}
 	if t.audit.chains == nil {
@@ -94,30 +99,48 @@ func (t *tx) chain(ctx context.Context, tenant string) (chainEnd, error) {
 
 // appendEvents writes events in the transaction. An event without a kind is none.
 func (t *tx) appendEvents(ctx context.Context, events ...tokenvault.Event) error {
-	ctx = context.WithoutCancel(ctx) // as of every statement of a transaction
-	stmt := t.StmtContext(ctx, t.store.insertEvent)
-	defer func() { _ = stmt.Close() }() // of this transaction; the kept one stays
+	var args []any
+	rows := 0
 	for _, e := range events {
 		if e.Kind == "" {
 			continue
 		}
-		end, err := t.chain(ctx, e.Tenant)
-		if err != nil {
+		var err error
+		if args, err = t.link(ctx, e, args); err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}
-		t.audit.seq++
-		e.ID, e.At = eventID(t.audit.seq), timeOf(t.now)
-		e.Writer, e.Position = auditWriter, end.position+1
-		e.Hash = e.ChainHash(end.hash)
-		_, err = stmt.ExecContext(ctx, t.audit.seq, t.now, e.Tenant, string(e.Kind), string(e.ActorKind), e.ActorID,
-			e.Owner.Tenant, e.Owner.OrganizationID, e.Owner.UserID, e.ForUserID, e.ProviderID, e.ConnectionID,
-			e.AuthRequestID, e.RunID, e.ThreadID, e.Detail, e.Writer, e.Position, e.Hash)
-		if err != nil {
+		if rows++; rows%eventsTogether == 0 {
+			if _, err := t.exec(ctx, sqlInsertEvents, args...); err != nil {
+				return fmt.Errorf("audit: %w", err)
+			}
+			args = args[:0]
+		}
+	}
+	for one := range slices.Chunk(args, eventArgs) {
+		if _, err := t.exec(ctx, sqlInsertEvent, one...); err != nil {
 			return fmt.Errorf("audit: %w", err)
 		}
-		t.audit.chains[e.Tenant] = chainEnd{e.Position, e.Hash}
 	}
 	return nil
+}
+
+// eventArgs is how many arguments a row of the audit log has.
+const eventArgs = 19
+
+// link makes e the next of its chain, and appends its row's arguments to args.
+func (t *tx) link(ctx context.Context, e tokenvault.Event, args []any) ([]any, error) {
+	end, err := t.chain(ctx, e.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	t.audit.seq++
+	e.ID, e.At = eventID(t.audit.seq), timeOf(t.now)
+	e.Writer, e.Position = auditWriter, end.position+1
+	e.Hash = e.ChainHash(end.hash)
+	t.audit.chains[e.Tenant] = chainEnd{e.Position, e.Hash}
+	return append(args, t.audit.seq, t.now, e.Tenant, string(e.Kind), string(e.ActorKind), e.ActorID,
+		e.Owner.Tenant, e.Owner.OrganizationID, e.Owner.UserID, e.ForUserID, e.ProviderID, e.ConnectionID,
+		e.AuthRequestID, e.RunID, e.ThreadID, e.Detail, e.Writer, e.Position, e.Hash), nil
 }
 
 // AppendAudit implements [tokenvault.AuditStore].

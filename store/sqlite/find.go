@@ -39,7 +39,7 @@ func (s *Store) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenva
 }
 
 func (s *Store) find(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
-	rows, err := s.findUsable.QueryContext(ctx, s.boundNow(), q.Owner.Tenant, q.Owner.OrganizationID, q.Owner.UserID,
+	rows, err := s.reader.QueryContext(ctx, sqlFindUsable, s.boundNow(), q.Owner.Tenant, q.Owner.OrganizationID, q.Owner.UserID,
 		shared(q.Owner), q.ProviderID, q.ConnectionID, q.AgentID)
 	if err != nil {
 		return tokenvault.Found{}, err

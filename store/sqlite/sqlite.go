@@ -65,11 +65,6 @@ type Store struct {
 	writer *sql.DB // one connection
 	reader *sql.DB // a pool of connections that cannot write
 
-	findUsable  *sql.Stmt // of reader
-	getAPIKey   *sql.Stmt // of reader
-	auditEnd    *sql.Stmt // of writer
-	insertEvent *sql.Stmt // of writer
-
 	closed atomic.Bool
 }
 
@@ -127,29 +122,8 @@ func (s *Store) openDatabases(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if s.reader, err = s.openPool(max(4, runtime.GOMAXPROCS(0)), pragmas+"&_pragma=query_only(1)"); err != nil {
-		return err
-	}
-	return s.prepareStatements(ctx)
-}
-
-func (s *Store) prepareStatements(ctx context.Context) error {
-	for _, p := range []struct {
-		stmt **sql.Stmt
-		db   *sql.DB
-		text string
-	}{
-		{&s.findUsable, s.reader, sqlFindUsable},
-		{&s.getAPIKey, s.reader, sqlGetAPIKey},
-		{&s.auditEnd, s.writer, sqlAuditEnd},
-		{&s.insertEvent, s.writer, sqlInsertEvent},
-	} {
-		var err error
-		if *p.stmt, err = p.db.PrepareContext(ctx, p.text); err != nil { //nolint:sqlclosecheck // closed with the database
-			return err
-		}
-	}
-	return nil
+	s.reader, err = s.openPool(max(4, runtime.GOMAXPROCS(0)), pragmas+"&_pragma=query_only(1)")
+	return err
 }
 
 // pragmas are what the package promises of every connection.
