@@ -42,9 +42,7 @@ func parse(name string, data []byte) (tokenvault.Provider, lineIndex, error) {
 		return none, nil, errors.Join(check.problems...)
 	}
 	var p tokenvault.Provider
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	if err := dec.Decode(&p); err != nil {
+	if err := root.Decode(&p); err != nil { // check has refused unknown keys
 		return none, nil, at(name, lineOf(err), "", "must be a provider definition")
 	}
 	p.Service = cmp.Or(p.Service, p.ID)

@@ -53,7 +53,7 @@ func Check(ctx context.Context, path string) (err error) {
 	if s.path, err = absolute(path); err != nil {
 		return err
 	}
-	if err := s.checkSchema(ctx); err != nil {
+	if _, err := s.checkSchema(ctx); err != nil {
 		return s.openError(err)
 	}
 	db, err := s.openPool(1, "mode=ro&_dqs=0&_defensive=1")

@@ -41,42 +41,45 @@ func (s *Store) goose(db *sql.DB) (*goose.Provider, error) {
 }
 
 // checkSchema refuses the database of another program and a schema that is newer
-// than what this binary knows. Its connection cannot write, not even to change
-// the journal mode.
-func (s *Store) checkSchema(ctx context.Context) (err error) {
+// than what this binary knows, and reports whether the schema is up to date. Its
+// connection cannot write, not even to change the journal mode.
+func (s *Store) checkSchema(ctx context.Context) (current bool, err error) {
 	db, err := s.openPool(1, "mode=ro&_pragma=busy_timeout(10000)&_dqs=0&_defensive=1")
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := s.goose(db)
 	if err != nil {
-		return err
+		return false, err
 	}
 	sources := provider.ListSources()
-	return checkVersion(ctx, db, sources[len(sources)-1].Version)
+	applied, err := checkVersion(ctx, db, sources[len(sources)-1].Version)
+	return applied == int64(len(sources)), err
 }
 
-func checkVersion(ctx context.Context, db *sql.DB, known int64) error {
+// checkVersion returns how many migrations were applied.
+func checkVersion(ctx context.Context, db *sql.DB, known int64) (applied int64, err error) {
 	var id, tables, versioned, version int64
-	err := db.QueryRowContext(ctx, `
+	err = db.QueryRowContext(ctx, `
 		SELECT (SELECT application_id FROM pragma_application_id), count(*), coalesce(sum(name = ?), 0)
 		FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`, goose.DefaultTablename,
 	).Scan(&id, &tables, &versioned)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if versioned > 0 {
-		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+goose.DefaultTablename).Scan(&version)
+		err = db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0), count(DISTINCT nullif(version_id, 0)) FROM `+goose.DefaultTablename).
+			Scan(&version, &applied)
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
 	switch fresh := version == 0 && tables == versioned; {
 	case !fresh && id != applicationID:
-		return errors.New("the file is the database of another program: choose another path")
+		return 0, errors.New("the file is the database of another program: choose another path")
 	case version > known:
-		return fmt.Errorf("the database has schema version %d and this binary knows versions up to %d: upgrade the binary", version, known)
+		return 0, fmt.Errorf("the database has schema version %d and this binary knows versions up to %d: upgrade the binary", version, known)
 	}
-	return nil
+	return applied, nil
 }

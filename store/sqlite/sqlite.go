@@ -112,15 +112,17 @@ func absolute(path string) (string, error) {
 }
 
 func (s *Store) openDatabases(ctx context.Context) error {
-	if err := s.checkSchema(ctx); err != nil {
+	current, err := s.checkSchema(ctx)
+	if err != nil {
 		return err
 	}
-	var err error
 	if s.writer, err = s.openPool(1, pragmas+"&_txlock=immediate"); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx); err != nil {
-		return err
+	if !current {
+		if err := s.migrate(ctx); err != nil {
+			return err
+		}
 	}
 	s.reader, err = s.openPool(max(4, runtime.GOMAXPROCS(0)), pragmas+"&_pragma=query_only(1)")
 	return err
