@@ -102,6 +102,17 @@ func TestC23TheOtherAccountIsOfferedAsANewOne(t *testing.T) {
 	}
 }
 
+func TestAnAccountThatAllowsTooLittleSaysSo(t *testing.T) {
+	r := newRig(t, headerAuth{})
+	r.connectOwn(t, "1", "octocat", "repo")
+	r.connectOwn(t, "2", "hubot", "gist")
+	req := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo")
+	page := body(t, r.get("/connect/"+req.ID))
+	if strings.Count(page, "Has to allow more") != 1 || !strings.Contains(page, `<bdi>hubot</bdi> <span class="note">Has to allow more`) {
+		t.Errorf("page:\n%s", page)
+	}
+}
+
 func TestAnotherAccountInsteadOfAChoice(t *testing.T) {
 	r := newRig(t, headerAuth{})
 	r.connectOwn(t, "1", "octocat", "repo")

@@ -183,10 +183,13 @@ func permissionTTL(value string) (time.Duration, error) {
 	return 0, &tokenvault.FieldError{Field: fieldTTL, Reason: "must be one of those that the page offers"}
 }
 
-func choiceNote(c tokenvault.Connection) string {
+// choiceNote says what comes of choosing c, which covers what is asked for or not.
+func choiceNote(c tokenvault.Connection, covers bool) string {
 	switch {
 	case c.Status == tokenvault.ConnectionNeedsReauth:
 		return "Has to be reconnected before it can be used"
+	case !covers:
+		return "Has to allow more before it can be used"
 	case c.Shared():
 		return "Shared by your organization"
 	}

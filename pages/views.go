@@ -127,7 +127,7 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	}
 	v.Action = path + "/permit"
 	if req.Reason == tokenvault.ReasonChooseAccount {
-		v.ChoicesTitle, v.Choices = textChoices, choices(plan.Choices)
+		v.ChoicesTitle, v.Choices = textChoices, choices(plan)
 		v.offerOther(req.ID)
 	}
 	return v
@@ -204,17 +204,18 @@ func scopeLines(service string, scopes []string) []scopeLine {
 
 // choices lists accounts by name. Where a name does not tell two apart, the
 // account's id is added.
-func choices(connections []tokenvault.Connection) []choice {
-	seen := make(map[string]int, len(connections))
-	for _, c := range connections {
+func choices(plan tokenvault.ConnectPlan) []choice {
+	seen := make(map[string]int, len(plan.Choices))
+	for _, c := range plan.Choices {
 		seen[c.Account.Label]++
 	}
-	sorted := slices.SortedFunc(slices.Values(connections), func(a, b tokenvault.Connection) int {
+	sorted := slices.SortedFunc(slices.Values(plan.Choices), func(a, b tokenvault.Connection) int {
 		return cmp.Or(cmp.Compare(a.Account.Label, b.Account.Label), cmp.Compare(a.Account.ID, b.Account.ID))
 	})
-	list := make([]choice, 0, len(connections))
+	list := make([]choice, 0, len(sorted))
 	for _, c := range sorted {
-		one := choice{ID: c.ID, Label: c.Account.Label, Note: choiceNote(c)}
+		_, covers := plan.Provider.CoversScopes(c.Scopes, plan.Scopes)
+		one := choice{ID: c.ID, Label: c.Account.Label, Note: choiceNote(c, covers)}
 		if c.Account.Label == "" {
 			one.Label = textUnnamedAccount
 		}

@@ -44,7 +44,8 @@ export async function startHost(complete) {
   const routes = {
     '/login': (_req, res, q) => {
       const id = crypto.randomUUID();
-      sessions.set(id, { userId: q.get('user') });
+      const organizationId = q.get('organization') ?? undefined;
+      sessions.set(id, { userId: q.get('user'), organizationId, orgAdmin: q.has('admin') });
       res.setHeader('set-cookie', `${COOKIE}=${id}; Domain=corp.localhost; Path=/; HttpOnly; SameSite=Lax`);
       res.end(page('signed in'));
     },

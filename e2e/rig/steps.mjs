@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 
 /** Confirms on the vault's page. */
-export const confirm = (page) => page.locator('button[form=decide]').click();
+export const confirm = (page) => page.locator('button.primary[form=decide]').click();
 
 /** Posts an empty form from the page that is shown, and returns the status of the answer. */
 export async function post(page, url) {
@@ -62,7 +62,7 @@ export async function sound(page, name) {
     title: document.title,
     headings: document.querySelectorAll('h1').length,
     main: document.querySelectorAll('main').length,
-    unnamed: [...document.querySelectorAll('button, a, input:not([type=hidden])')]
+    unnamed: [...document.querySelectorAll('button, a, select, input:not([type=hidden])')]
       .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML),
     inline: document.querySelectorAll('script:not([src]), [style], [onclick]').length,
     wide: document.documentElement.scrollWidth > innerWidth,
