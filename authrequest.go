@@ -203,8 +203,13 @@ type Attempt struct {
 	PermissionTTL time.Duration
 	// NewAccount is true if the owner wants another account than the request names.
 	NewAccount bool
-	State      AttemptState
-	Private    SealedRecord // the flow's private state, such as the PKCE verifier
-	CreatedAt  time.Time
-	ExpiresAt  time.Time
+	// Interval is how far apart questions to the provider have to be, of an attempt
+	// at which it is asked rather than returns; else 0. PollAt is when the next one
+	// may be.
+	Interval  time.Duration
+	PollAt    time.Time
+	State     AttemptState
+	Private   SealedRecord // the flow's private state, such as the PKCE verifier
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }

@@ -84,6 +84,60 @@ type GrantInput struct {
 	Scopes   []string
 }
 
+// A DeviceFlow shows the owner a code, which they enter at the provider in a browser
+// of their own (RFC 8628). Nothing returns: the provider is asked.
+type DeviceFlow interface {
+	// BeginDevice asks the provider for a code. It fails with *[ProviderError].
+	BeginDevice(ctx context.Context, in GrantInput) (DeviceCode, error)
+	// PollDevice asks once whether the owner has consented. It never fails: what
+	// the provider says is the outcome.
+	PollDevice(ctx context.Context, in DevicePoll) DeviceOutcome
+}
+
+// A DeviceCode is what the owner enters, and where.
+type DeviceCode struct {
+	UserCode        string
+	VerificationURL string
+	// Private is what PollDevice needs and nobody else may know.
+	Private   Secret
+	Interval  time.Duration // between two questions
+	ExpiresIn time.Duration
+}
+
+// DevicePoll is what a flow needs to ask about a code.
+type DevicePoll struct {
+	GrantInput
+	Private Secret
+}
+
+// A DeviceOutcome is what a provider says about a code: [DeviceGranted],
+// [DevicePending], [DeviceDeclined], [DeviceExpired] or [DeviceFailed].
+type DeviceOutcome interface{ deviceOutcome() }
+
+// DeviceGranted means that the owner consented.
+type DeviceGranted struct{ Completed }
+
+// DevicePending means that the owner has not decided yet.
+type DevicePending struct {
+	Slower bool           // the provider wants to be asked less often, or did not answer
+	Err    *ProviderError // why it did not answer; nil: it did
+}
+
+// DeviceDeclined means that the owner refused.
+type DeviceDeclined struct{}
+
+// DeviceExpired means that the code was not entered in time.
+type DeviceExpired struct{}
+
+// DeviceFailed means that the provider refuses for good.
+type DeviceFailed struct{ Err error }
+
+func (DeviceGranted) deviceOutcome()  {}
+func (DevicePending) deviceOutcome()  {}
+func (DeviceDeclined) deviceOutcome() {}
+func (DeviceExpired) deviceOutcome()  {}
+func (DeviceFailed) deviceOutcome()   {}
+
 // A Submitting flow ends with a form of ours: the owner enters what the service
 // issued elsewhere, and nobody is sent anywhere.
 type Submitting interface {

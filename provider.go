@@ -109,6 +109,10 @@ type OAuth2 struct {
 	// RefreshURL is where refresh tokens are sent, for a provider with an endpoint
 	// of its own for them. Default TokenURL.
 	RefreshURL string `json:"refreshUrl,omitempty" yaml:"refreshUrl"`
+	// DeviceAuthorizationURL is where a code is asked for that the owner enters at
+	// the provider (RFC 8628 §3.1). It is used instead of AuthorizationURL, and only
+	// by vaults that are set to: see [Options.DeviceAuthorization].
+	DeviceAuthorizationURL string `json:"deviceAuthorizationUrl,omitempty" yaml:"deviceAuthorizationUrl"`
 	// PushedAuthorizationURL is where authorization requests are pushed (RFC 9126)
 	// before the browser is sent to AuthorizationURL. Empty: they are not.
 	PushedAuthorizationURL string `json:"pushedAuthorizationUrl,omitempty" yaml:"pushedAuthorizationUrl"`

@@ -265,6 +265,20 @@ type AttemptStore interface {
 	// with another private record and at most TTL from now. It returns
 	// [ErrStateInvalid] if there is no such attempt or its time is over.
 	HandOver(ctx context.Context, cmd AttemptHandOver) error
+	// PollAttempt takes a turn to ask the provider about a begun attempt that has an
+	// Interval. Turns are at least that far apart, whoever takes them; the first is
+	// as far from the beginning. [ErrStateInvalid] as AdvanceAttempt, and for an
+	// attempt without an Interval.
+	PollAttempt(ctx context.Context, stateHash string) (AttemptTurn, error)
+	// SlowAttempt makes the Interval of such an attempt longer. The next turn is the
+	// new one from now. [ErrStateInvalid] as PollAttempt.
+	SlowAttempt(ctx context.Context, stateHash string, by time.Duration) (Attempt, error)
+}
+
+// An AttemptTurn says whether it is the caller's turn to ask the provider.
+type AttemptTurn struct {
+	Attempt
+	Held bool
 }
 
 // A NewAttempt is the command of AttemptStore.BeginAttempt.

@@ -46,6 +46,11 @@ type Options struct {
 	// AllowHosts lists exact host:port pairs that a custom provider may name although
 	// they are not public, also by http. Its flows must allow them as well.
 	AllowHosts []string
+	// DeviceAuthorization lists the ids of providers that are connected by device
+	// authorization (RFC 8628) rather than by a redirect. Default: none. Who gets a
+	// code entered by somebody else connects that one's account, and no proof on
+	// this side can tell: use it only where a redirect cannot be had.
+	DeviceAuthorization []string
 	// InProcess makes "token" the release that an agent asks for by default: for
 	// an embedder whose tools run in its own process.
 	InProcess bool
@@ -117,6 +122,11 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	for _, id := range o.DeviceAuthorization {
+		if p, err := catalog.Provider(id); err != nil || p.OAuth2 == nil || p.OAuth2.DeviceAuthorizationURL == "" {
+			return nil, invalid("deviceAuthorization", "each must be the id of a provider of the catalog with a deviceAuthorizationUrl")
+		}
 	}
 	watch := observing{observer: o.Observer, catalog: catalog}
 	v := &Vault{

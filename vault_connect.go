@@ -40,16 +40,19 @@ const (
 	WayRedirect ConnectWay = "redirect" // go to the provider and come back: [Vault.StartConnect]
 	WayEnter    ConnectWay = "enter"    // enter the fields of [Provider.APIKey]: [Vault.SubmitConnect]
 	WayConfirm  ConnectWay = "confirm"  // confirm: the app itself is the account; [Vault.SubmitConnect] too
+	WayDevice   ConnectWay = "device"   // enter a code at the provider: [Vault.StartDevice]
 	WayPermit   ConnectWay = "permit"   // permit the use of a connection: [Vault.Permit]
 )
 
-// wayTo returns what connecting an account at p takes.
-func (v *Vault) wayTo(p Provider) ConnectWay {
+// WayTo returns what connecting an account at p takes.
+func (v *Vault) WayTo(p Provider) ConnectWay {
 	switch {
 	case p.APIKey != nil:
 		return WayEnter
 	case p.OAuth2 != nil && p.OAuth2.Grant == GrantClientCredentials:
 		return WayConfirm
+	case p.OAuth2 != nil && p.OAuth2.DeviceAuthorizationURL != "" && slices.Contains(v.opts.DeviceAuthorization, p.ID):
+		return WayDevice
 	}
 	return WayRedirect
 }
@@ -65,7 +68,7 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 	if err != nil {
 		return ConnectPlan{}, err
 	}
-	plan := ConnectPlan{Request: req, Provider: p, Scopes: req.Scopes, Way: v.wayTo(p), Connecting: v.wayTo(p)}
+	plan := ConnectPlan{Request: req, Provider: p, Scopes: req.Scopes, Way: v.WayTo(p), Connecting: v.WayTo(p)}
 	if actor.Kind == ActorVisitor {
 		return v.planForVisitor(ctx, plan)
 	}
@@ -188,7 +191,7 @@ func (v *Vault) StartConnect(ctx context.Context, actor Actor, in StartConnect) 
 	if !ok || p.OAuth2 == nil {
 		return Redirect{}, notEnabled(p)
 	}
-	if v.wayTo(p) != WayRedirect {
+	if v.WayTo(p) != WayRedirect {
 		return Redirect{}, fmt.Errorf("provider %s is connected without a redirect: %w", p.ID, ErrConflict)
 	}
 	app, err := v.appOf(ctx, req.Owner, p)

@@ -140,7 +140,7 @@ func addresses(p Provider) map[string]string {
 		all["oauth2.issuer"], all["oauth2.authorizationUrl"], all["oauth2.tokenUrl"] = o.Issuer, o.AuthorizationURL, o.TokenURL
 		all["oauth2.refreshUrl"], all["oauth2.pushedAuthorizationUrl"] = o.RefreshURL, o.PushedAuthorizationURL
 		all["oauth2.revocationUrl"], all["oauth2.userInfoUrl"], all["oauth2.jwksUrl"] = o.RevocationURL, o.UserInfoURL, o.JWKSURL
-		all["oauth2.consoleUrl"] = o.ConsoleURL
+		all["oauth2.deviceAuthorizationUrl"], all["oauth2.consoleUrl"] = o.DeviceAuthorizationURL, o.ConsoleURL
 	}
 	if k := p.APIKey; k != nil {
 		all["apiKey.probe.url"] = strings.NewReplacer("{", "", "}", "").Replace(k.Probe.URL)

@@ -53,12 +53,12 @@ func (v *Vault) SubmitConnect(ctx context.Context, actor Actor, in SubmitConnect
 	if in.NewAccount {
 		req.ConnectionID = "" // it is left as it is
 	}
-	switch v.wayTo(p) {
+	switch v.WayTo(p) {
 	case WayEnter:
 		return v.connectEntered(ctx, actor, req, p, in)
 	case WayConfirm:
 		return v.connectApp(ctx, actor, req, p, in.PermissionTTL)
-	case WayRedirect, WayPermit:
+	case WayRedirect, WayDevice, WayPermit:
 	}
 	return AuthRequest{}, fmt.Errorf("provider %s is not connected here: %w", p.ID, ErrConflict)
 }

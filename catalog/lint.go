@@ -116,6 +116,7 @@ func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
 		set  bool
 	}{
 		{"grant", o.Grant != "" && o.Grant != tokenvault.GrantCode},
+		{"deviceAuthorizationUrl", o.DeviceAuthorizationURL != ""},
 		{"issRequired", o.IssRequired},
 		{"refreshUrl", o.RefreshURL != ""},
 		{"userInfoBody", o.UserInfoBody != ""},

@@ -24,6 +24,7 @@ const (
 	codeRateLimited     = "rate_limited"
 	codeAdministrator   = "administrator"
 	codeNoProof         = "no_proof"
+	codeCodeOver        = "code_over"
 	codeRefused         = "refused"
 	codeServiceAway     = "service_away"
 	codeServiceError    = "service_error"
@@ -142,6 +143,11 @@ func codeTexts() []message {
 			codeNoProof, "This service cannot be connected here",
 			"It is connected by what you enter, and here it cannot be proven first who you are.",
 			"Tell the people who run this service.",
+		},
+		{
+			codeCodeOver, "That code is of no use any more",
+			"It was not entered in time, or this is not the browser in which you got it. Nothing was connected.",
+			"Get a new one below.",
 		},
 		{
 			codeRefused, "That did not work",

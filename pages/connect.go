@@ -65,7 +65,7 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 	}
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
-		if code == codeAccountMismatch && plan.Way == tokenvault.WayRedirect && req.ConnectionID != "" {
+		if code == codeAccountMismatch && (plan.Way == tokenvault.WayRedirect || plan.Way == tokenvault.WayDevice) && req.ConnectionID != "" {
 			view.offerOther(req.ID)
 		}
 	}
@@ -121,7 +121,7 @@ func (h *handler) showNew(w http.ResponseWriter, r *http.Request, actor tokenvau
 	if err != nil {
 		return h.orUnknown(w, err)
 	}
-	h.pages.answer(w, http.StatusOK, newView(p, in))
+	h.pages.answer(w, http.StatusOK, newView(p, h.vault.WayTo(p), in))
 	return nil
 }
 

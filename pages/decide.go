@@ -4,29 +4,33 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
 )
 
 // confirm answers POST /connect/{id}/confirm.
 func (h *handler) confirm(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor) error {
-	req, err := h.vault.AuthRequest(r.Context(), actor, r.PathValue("id"))
+	plan, err := h.vault.PlanConnect(r.Context(), actor, r.PathValue("id"))
 	if err != nil {
-		return err
-	}
-	if req.AuthMethod == tokenvault.AuthAPIKey {
-		toEnter(w, r, req.ID, r.PostForm.Get(fieldReturnTo), r.PostForm.Get(fieldAccount))
-		return nil
+		return h.orResult(w, r, r.PathValue("id"), err)
 	}
 	ttl, err := permissionTTL(r.PostForm.Get(fieldTTL))
 	if err != nil {
 		return err
 	}
-	return h.start(w, r, actor, tokenvault.StartConnect{
-		AuthRequestID: req.ID, ReturnURL: r.PostForm.Get(fieldReturnTo), PermissionTTL: ttl,
+	in := tokenvault.StartConnect{
+		AuthRequestID: plan.Request.ID, ReturnURL: r.PostForm.Get(fieldReturnTo), PermissionTTL: ttl,
 		NewAccount: r.PostForm.Get(fieldAccount) == accountNew,
-	}, req)
+	}
+	switch plan.Connecting {
+	case tokenvault.WayEnter:
+		toEnter(w, r, in.AuthRequestID, in.ReturnURL, r.PostForm.Get(fieldAccount))
+		return nil
+	case tokenvault.WayDevice:
+		return h.startDevice(w, r, actor, in, plan.Request)
+	case tokenvault.WayRedirect, tokenvault.WayConfirm, tokenvault.WayPermit:
+	}
+	return h.start(w, r, actor, in, plan.Request)
 }
 
 // connectNew answers POST /connect/new.
@@ -51,16 +55,22 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 	if err != nil {
 		return err
 	}
-	switch plan, err := h.vault.PlanConnect(r.Context(), actor, req.ID); {
-	case err != nil:
+	plan, err := h.vault.PlanConnect(r.Context(), actor, req.ID)
+	if err != nil {
 		return h.orResult(w, r, req.ID, err)
-	case plan.Way == tokenvault.WayEnter:
+	}
+	start := tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: in.returnTo}
+	switch plan.Way {
+	case tokenvault.WayEnter:
 		toEnter(w, r, req.ID, in.returnTo, "")
 		return nil
-	case plan.Way == tokenvault.WayConfirm:
+	case tokenvault.WayConfirm:
 		return h.connect(w, r, actor, plan, tokenvault.SubmitConnect{AuthRequestID: req.ID}, in.returnTo)
+	case tokenvault.WayDevice:
+		return h.startDevice(w, r, actor, start, req)
+	case tokenvault.WayRedirect, tokenvault.WayPermit:
 	}
-	return h.start(w, r, actor, tokenvault.StartConnect{AuthRequestID: req.ID, ReturnURL: in.returnTo}, req)
+	return h.start(w, r, actor, start, req)
 }
 
 // start opens an attempt, binds it to the browser, and leads to the provider.
@@ -73,10 +83,7 @@ func (h *handler) start(w http.ResponseWriter, r *http.Request, actor tokenvault
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return errors.New("the provider's authorization URL is not http or https")
 	}
-	http.SetCookie(w, &http.Cookie{
-		Name: to.CookieName, Value: to.CookieValue.Reveal(), Path: "/", MaxAge: int(to.CookieMaxAge.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: strings.HasPrefix(h.vault.PublicURL(), "https:"),
-	})
+	h.setCookie(w, to.CookieName, to.CookieValue, int(to.CookieMaxAge.Seconds()))
 	h.pages.answer(w, http.StatusOK, leaveView(req, u))
 	return nil
 }

@@ -7,6 +7,7 @@
 //	GET  /connect/{id}          pending: what is asked, by whom, and two buttons
 //	                            settled: how it ended
 //	POST /connect/{id}/confirm  opens an attempt; a page leads to the provider
+//	POST /connect/{id}/poll     asks whether the code was entered (device authorization)
 //	POST /connect/{id}/permit   settles a request for which an account is connected
 //	POST /connect/{id}/decline  settles the request as declined
 //	GET  /connect/new           the same for a connect without an agent

@@ -42,6 +42,7 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	mux := http.NewServeMux()
 	mux.Handle("GET /connect/{id}", h.user(h.show))
 	mux.Handle("POST /connect/{id}/confirm", h.user(h.starting(h.confirm)))
+	mux.Handle("POST /connect/{id}/poll", h.user(h.poll)) // the store hands out the turns
 	mux.Handle("POST /connect/{id}/submit", h.user(h.starting(h.submit)))
 	mux.Handle("POST /connect/{id}/permit", h.user(h.permit))
 	mux.Handle("POST /connect/{id}/decline", h.user(h.decline))

@@ -97,6 +97,9 @@ type scriptedFlow struct {
 	url     string   // replaces the authorization URL
 	refused error    // of a grant for the app itself
 
+	verification string                   // where a code is entered
+	outcome      tokenvault.DeviceOutcome // nil: granted
+
 	expiresIn time.Duration
 }
 
@@ -126,6 +129,21 @@ func (f *scriptedFlow) Grant(_ context.Context, in tokenvault.GrantInput) (token
 	return tokenvault.Completed{Credential: cred, Account: tokenvault.Account{ID: in.Client.AppID, Label: in.Client.ID}, Scopes: in.Scopes}, nil
 }
 
+func (f *scriptedFlow) BeginDevice(context.Context, tokenvault.GrantInput) (tokenvault.DeviceCode, error) {
+	return tokenvault.DeviceCode{
+		UserCode: "WDJB-MJHT", VerificationURL: f.verification, Private: tokenvault.NewSecret("device-canary"),
+		Interval: 5 * time.Second, ExpiresIn: time.Hour,
+	}, nil
+}
+
+func (f *scriptedFlow) PollDevice(_ context.Context, in tokenvault.DevicePoll) tokenvault.DeviceOutcome {
+	if f.outcome != nil {
+		return f.outcome
+	}
+	done, _ := f.Complete(context.Background(), tokenvault.CompleteInput{Scopes: in.Scopes})
+	return tokenvault.DeviceGranted{Completed: done}
+}
+
 func providers() []tokenvault.Provider {
 	oauth := func(host string) *tokenvault.OAuth2 {
 		return &tokenvault.OAuth2{
@@ -142,6 +160,13 @@ func providers() []tokenvault.Provider {
 			ID: "machine", Name: "Machine", Service: "machine", AuthMethod: tokenvault.AuthOAuth2, Hosts: []string{"machine.example"},
 			OAuth2: &tokenvault.OAuth2{Grant: tokenvault.GrantClientCredentials, TokenURL: "https://machine.example/token", DefaultScopes: []string{"read"}},
 		},
+		{
+			ID: "screen", Name: "Screen", Service: "screen", AuthMethod: tokenvault.AuthOAuth2, Hosts: []string{"screen.example"},
+			OAuth2: &tokenvault.OAuth2{
+				AuthorizationURL: "https://screen.example/authorize", TokenURL: "https://screen.example/token",
+				DeviceAuthorizationURL: "https://screen.example/device", DefaultScopes: []string{"read"},
+			},
+		},
 		{ID: "bare", Name: "Bare", Service: "bare", AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("bare.example"), Hosts: []string{"bare.example"}},
 	}
 }
@@ -157,7 +182,9 @@ type rig struct {
 
 func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig {
 	t.Helper()
-	r := &rig{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), flow: &scriptedFlow{account: tokenvault.Account{ID: "1", Label: "octocat"}}}
+	r := &rig{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), flow: &scriptedFlow{
+		account: tokenvault.Account{ID: "1", Label: "octocat"}, verification: "https://screen.example/enter?x=1&y=2",
+	}}
 	r.desk = newDesk(t)
 	r.store = &watched{Store: memory.New(&memory.Options{Clock: func() time.Time { return r.now }})}
 	key, err := keyring.FromKey(tokenvault.NewSecret("5cD0qv1F0mJmJ5m0mGQWq3m0bX8h4mFqk3m7eS3c2mM="))
@@ -170,6 +197,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig
 	}
 	r.Vault, err = tokenvault.New(r.store, key, cat, &tokenvault.Options{
 		PublicURL: origin, Origins: origins, ReturnURLs: []string{"https://app.example/done"}, VerifyURL: "https://app.example/verify",
+		DeviceAuthorization: []string{"screen"},
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
 			tokenvault.AuthOAuth2: r.flow,
 			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: []string{r.desk.host()}}),
@@ -187,8 +215,10 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig
 	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "github", ClientID: "client"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "machine", ClientID: "machine-client"}); err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"machine", "screen"} {
+		if _, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: id, ClientID: id + "-client"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	r.handler = pages.NewHandler(r.Vault, auth, nil)
 	return r
@@ -280,3 +310,6 @@ func body(t *testing.T, resp *http.Response) string {
 	}
 	return string(b)
 }
+
+// readAgain makes a body that was read readable once more.
+func readAgain(text string) io.ReadCloser { return io.NopCloser(strings.NewReader(text)) }

@@ -38,12 +38,28 @@ const (
 	textGoingBack = "You are going back to"
 	textGoBack    = "Go back"
 
-	textWhere      = "Where to find it"
-	textSubmit     = "Connect"
+	textWhere   = "Where to find it"
+	textSubmit  = "Connect"
+	textGetCode = "Get a code"
+	textOpen    = "Open"
+	textEntered = "I have entered it"
+
+	textCodeWarning = "Enter it there yourself, and give it to nobody. A code that somebody sent you would connect your account for them: never enter one."
+
 	textContinue   = "Continue"
 	textEnterNext  = "Next, you enter what the service issued to you."
 	textSubmitNext = "It goes to the vault only, which asks the service whether it works before anything is kept. It is not shown again, here or in a chat."
 )
+
+func codeHeading(provider string) string { return "Enter this code at " + provider }
+
+func codeWait(provider string) string {
+	return "Sign in and agree at " + provider + ", then come back. If this page does not go on by itself, press the button."
+}
+
+func codeNext(provider string) string {
+	return "Next, you get a code, which you enter at " + provider + " while you are signed in there."
+}
 
 func confirmNext(provider string) string {
 	return "Nobody has to sign in at " + provider + ": the account is that of the registration which this vault has there."

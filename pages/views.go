@@ -120,6 +120,9 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	case tokenvault.WayConfirm:
 		v.Action, v.Next, v.Submit = path+"/submit", confirmNext(p.Name), textSubmit
 		return v
+	case tokenvault.WayDevice:
+		v.Action, v.Next, v.Submit = path+"/confirm", codeNext(p.Name), textGetCode
+		return v
 	case tokenvault.WayRedirect:
 		v.Action = path + "/confirm"
 		return v
@@ -139,7 +142,7 @@ func (v *ask) offerOther(id string) {
 }
 
 // newView shows what a person is about to connect of their own accord.
-func newView(p tokenvault.Provider, in newConnect) ask {
+func newView(p tokenvault.Provider, way tokenvault.ConnectWay, in newConnect) ask {
 	reason := tokenvault.ReasonMissing
 	if in.connectionID != "" {
 		reason = tokenvault.ReasonExpired
@@ -150,11 +153,14 @@ func newView(p tokenvault.Provider, in newConnect) ask {
 		Next: askNext(reason, p.Name), Submit: askSubmit(reason, p.Name),
 		Action: "/connect/new", Hidden: in.fields(), DeclineMeaning: textNothingYet,
 	}
-	switch {
-	case p.APIKey != nil:
+	switch way {
+	case tokenvault.WayEnter:
 		v.Next, v.Submit = textEnterNext, textContinue
-	case p.OAuth2 != nil && p.OAuth2.Grant == tokenvault.GrantClientCredentials:
+	case tokenvault.WayConfirm:
 		v.Next, v.Submit = confirmNext(p.Name), textSubmit
+	case tokenvault.WayDevice:
+		v.Next, v.Submit = codeNext(p.Name), textGetCode
+	case tokenvault.WayRedirect, tokenvault.WayPermit:
 	}
 	if in.organization {
 		v.FactsTitle, v.Facts = textDetails, []fact{ownedByOrganization()}

@@ -41,10 +41,11 @@ type Config struct {
 	Origins              []string      `help:"Origins of host applications, such as https://app.example.com: their pages may call the API, bring users along, and are told by postMessage that a connect is done." env:"TOKENVAULT_ORIGINS" group:"Users"`
 	ReturnURLs           []string      `help:"URLs to which a browser may return after a connect." name:"return-urls" env:"TOKENVAULT_RETURN_URLS" group:"Users"`
 
-	ProviderFiles  []string      `help:"Files that define further providers." type:"path" env:"TOKENVAULT_PROVIDER_FILES" group:"Providers"`
-	AllowHosts     []string      `help:"Exact host:port pairs that may be reached although they are private, or by http." env:"TOKENVAULT_ALLOW_HOSTS" group:"Providers"`
-	AuthRequestTTL time.Duration `help:"How long an auth request stays open." name:"auth-request-ttl" default:"24h" env:"TOKENVAULT_AUTH_REQUEST_TTL" group:"Providers"`
-	AttemptTTL     time.Duration `help:"How long one attempt to connect may take." name:"attempt-ttl" default:"10m" env:"TOKENVAULT_ATTEMPT_TTL" group:"Providers"`
+	ProviderFiles       []string      `help:"Files that define further providers." type:"path" env:"TOKENVAULT_PROVIDER_FILES" group:"Providers"`
+	AllowHosts          []string      `help:"Exact host:port pairs that may be reached although they are private, or by http." env:"TOKENVAULT_ALLOW_HOSTS" group:"Providers"`
+	DeviceAuthorization []string      `help:"Ids of providers that are connected by device authorization (RFC 8628): the owner enters a code at the provider. Whoever gets a code entered by somebody else connects that one's account: for providers only where a redirect cannot be had." name:"device-authorization" env:"TOKENVAULT_DEVICE_AUTHORIZATION" group:"Providers"`
+	AuthRequestTTL      time.Duration `help:"How long an auth request stays open." name:"auth-request-ttl" default:"24h" env:"TOKENVAULT_AUTH_REQUEST_TTL" group:"Providers"`
+	AttemptTTL          time.Duration `help:"How long one attempt to connect may take." name:"attempt-ttl" default:"10m" env:"TOKENVAULT_ATTEMPT_TTL" group:"Providers"`
 
 	LimitKey           float64  `help:"Requests a second that an API key may send, and twice as many at once; a back end's key ten times as many. 0: no limit." name:"limit-key" default:"200" env:"TOKENVAULT_LIMIT_KEY" group:"Limits"`
 	LimitUser          float64  `help:"Requests a second that a user may send to the browser-facing API, and pages a second that a user may open, and twice as many at once. 0: no limit." name:"limit-user" default:"20" env:"TOKENVAULT_LIMIT_USER" group:"Limits"`

@@ -92,7 +92,8 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: cfg.AllowHosts}),
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, PerHost: cfg.LimitTokenEndpoint, Logger: log}),
 		},
-		ReturnURLs: cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL,
+		DeviceAuthorization: cfg.DeviceAuthorization,
+		ReturnURLs:          cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL,
 		Audit: audit, Observer: observer, Logger: log,
 	})
 	return err

@@ -16,7 +16,7 @@
 // tokens and no grant; PUT /callbacks takes a list; PUT /jwks takes the keys of the
 // client vault-jwt.
 // Modes: drop_after_commit, delay_before:ms, delay_after_commit:ms, status:code,
-// html200, error200, truncated.
+// html200, error200, oauth_error:code, truncated.
 import crypto from 'node:crypto';
 import http from 'node:http';
 import * as jose from 'jose';
@@ -121,6 +121,10 @@ function answerInstead(ctx, mode, arg) {
     case 'html200':
       ctx.type = 'text/html';
       ctx.body = '<html>maintenance</html>';
+      return true;
+    case 'oauth_error':
+      ctx.status = 400;
+      ctx.body = { error: arg };
       return true;
     case 'error200':
       ctx.body = { error: 'bad_refresh_token', error_description: 'The refresh token passed is incorrect or expired.' };

@@ -9,6 +9,9 @@
 //	Refresh   POST refresh token, once → Rotated | Rejected | Transient | Uncertain
 //	Revoke    POST token to the revocation endpoint
 //
+// In place of Begin and Complete, BeginDevice asks for a code that the owner enters at
+// the provider, and PollDevice whether they did (RFC 8628).
+//
 // Where the app itself is the account, Grant and Refresh ask with the app's own
 // credentials (RFC 6749 §4.4), and nobody is sent anywhere.
 //
@@ -72,6 +75,7 @@ var (
 	_ tokenvault.Flow        = (*Flow)(nil)
 	_ tokenvault.Redirecting = (*Flow)(nil)
 	_ tokenvault.Granting    = (*Flow)(nil)
+	_ tokenvault.DeviceFlow  = (*Flow)(nil)
 	_ tokenvault.Refresher   = (*Flow)(nil)
 	_ tokenvault.Revoker     = (*Flow)(nil)
 )

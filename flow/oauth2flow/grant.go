@@ -50,7 +50,7 @@ func (f *Flow) grantAgain(ctx context.Context, in tokenvault.RefreshInput) token
 		outcome := outcomeOf(in.Provider, failed)
 		if uncertain, ok := outcome.(tokenvault.Uncertain); ok {
 			uncertain.Err.Transient = true
-			return tokenvault.Transient{Err: uncertain.Err}
+			return tokenvault.Transient(uncertain)
 		}
 		return outcome
 	}

@@ -51,6 +51,34 @@ func (p *Person) Authorize(t testing.TB, authorizationURL string) *url.URL {
 	return nil
 }
 
+// EnterCode enters a user code at a provider's verification page, signs in, and
+// consents or refuses (RFC 8628 §3.3).
+func (p *Person) EnterCode(t testing.TB, verificationURL, code string, consent bool) {
+	t.Helper()
+	next, form := verificationURL, url.Values(nil)
+	for range maxPages {
+		u, body := p.open(t, next, form)
+		next, form = u.String(), nil
+		if body == "" {
+			continue
+		}
+		if !strings.Contains(body, "<form") {
+			return // it says that all is done
+		}
+		next, form = p.fillIn(t, u, body)
+		switch {
+		case form.Has("user_code") && !form.Has("confirm"):
+			form.Set("user_code", code)
+		case form.Has("confirm") && !consent:
+			form.Del("confirm")
+			form.Set("abort", "yes")
+			p.open(t, next, form)
+			return
+		}
+	}
+	t.Fatalf("%s never came to the end of the pages", p.name)
+}
+
 func redirectURI(t testing.TB, authorizationURL string) string {
 	t.Helper()
 	u, err := url.Parse(authorizationURL)

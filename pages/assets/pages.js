@@ -9,6 +9,12 @@
     }
   }
 
+  // Asks whether the code was entered, as often as the provider wants to be asked.
+  const poll = document.querySelector("form[data-poll]");
+  if (poll) {
+    setTimeout(() => poll.requestSubmit(), Number(poll.dataset.poll) * 1000);
+  }
+
   const page = document.body.dataset;
   const key = "token-vault:" + page.request;
   if ("remember" in page) {

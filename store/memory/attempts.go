@@ -30,7 +30,10 @@ func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) err
 		return failed("begin attempt", err)
 	}
 	a := copyAttempt(cmd.Attempt)
-	a.State, a.CreatedAt, a.ExpiresAt = tokenvault.AttemptBegun, now, now.Add(cmd.TTL)
+	a.State, a.CreatedAt, a.ExpiresAt, a.PollAt = tokenvault.AttemptBegun, now, now.Add(cmd.TTL), time.Time{}
+	if a.Interval > 0 {
+		a.PollAt = now.Add(a.Interval)
+	}
 	s.attempts[a.StateHash] = a
 	s.write(now, cmd.Event)
 	return nil
@@ -76,6 +79,51 @@ func (s *Store) HandOver(ctx context.Context, cmd tokenvault.AttemptHandOver) er
 	}
 	s.attempts[a.StateHash] = a
 	return nil
+}
+
+// polled returns the begun attempt at which the provider is asked.
+func (s *Store) polled(stateHash string, now time.Time) (tokenvault.Attempt, error) {
+	a, ok := s.attempts[stateHash]
+	if !ok || a.State != tokenvault.AttemptBegun || a.Interval == 0 || over(a.ExpiresAt, now) {
+		return tokenvault.Attempt{}, tokenvault.ErrStateInvalid
+	}
+	return a, nil
+}
+
+// PollAttempt implements [tokenvault.AttemptStore].
+func (s *Store) PollAttempt(ctx context.Context, stateHash string) (tokenvault.AttemptTurn, error) {
+	now, unlock, err := s.lock(ctx, "poll attempt")
+	if err != nil {
+		return tokenvault.AttemptTurn{}, err
+	}
+	defer unlock()
+	a, err := s.polled(stateHash, now)
+	if err != nil {
+		return tokenvault.AttemptTurn{}, failed("poll attempt", err)
+	}
+	held := over(a.PollAt, now)
+	if held {
+		a.PollAt = now.Add(a.Interval)
+		s.attempts[stateHash] = a
+	}
+	return tokenvault.AttemptTurn{Attempt: copyAttempt(a), Held: held}, nil
+}
+
+// SlowAttempt implements [tokenvault.AttemptStore].
+func (s *Store) SlowAttempt(ctx context.Context, stateHash string, by time.Duration) (tokenvault.Attempt, error) {
+	now, unlock, err := s.lock(ctx, "slow attempt")
+	if err != nil {
+		return tokenvault.Attempt{}, err
+	}
+	defer unlock()
+	a, err := s.polled(stateHash, now)
+	if err != nil {
+		return tokenvault.Attempt{}, failed("slow attempt", err)
+	}
+	a.Interval += by
+	a.PollAt = now.Add(a.Interval)
+	s.attempts[stateHash] = a
+	return copyAttempt(a), nil
 }
 
 // UseNonce implements [tokenvault.NonceStore].

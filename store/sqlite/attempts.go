@@ -11,19 +11,20 @@ import (
 
 // attemptColumns is for scanAttempt.
 const attemptColumns = `tenant, id, auth_request_id, organization_id, user_id, provider_id, app_id, state_hash, browser_hash,
-	issuer, return_url, scopes, permission_ttl, new_account, state, created_at, expires_at, key_space, key_version, sealed`
+	issuer, return_url, scopes, permission_ttl, new_account, poll_interval, poll_at, state, created_at, expires_at, key_space, key_version, sealed`
 
 func scanAttempt(from row) (tokenvault.Attempt, error) {
 	var a tokenvault.Attempt
 	var scopes string
-	var ttl, created, expires, keyVersion int64
+	var ttl, interval, pollAt, created, expires, keyVersion int64
 	err := from.Scan(&a.Owner.Tenant, &a.ID, &a.AuthRequestID, &a.Owner.OrganizationID, &a.Owner.UserID, &a.ProviderID, &a.AppID,
-		&a.StateHash, &a.BrowserHash, &a.Issuer, &a.ReturnURL, &scopes, &ttl, &a.NewAccount, (*string)(&a.State), &created, &expires,
+		&a.StateHash, &a.BrowserHash, &a.Issuer, &a.ReturnURL, &scopes, &ttl, &a.NewAccount, &interval, &pollAt, (*string)(&a.State), &created, &expires,
 		&a.Private.KeySpace, &keyVersion, (*[]byte)(&a.Private.Blob))
 	if err != nil {
 		return tokenvault.Attempt{}, err
 	}
-	a.PermissionTTL = time.Duration(ttl) * time.Microsecond
+	a.PermissionTTL, a.Interval = time.Duration(ttl)*time.Microsecond, time.Duration(interval)*time.Microsecond
+	a.PollAt = timeOf(pollAt)
 	a.CreatedAt, a.ExpiresAt = timeOf(created), timeOf(expires)
 	a.Private.KeyVersion = uint32(keyVersion) //nolint:gosec // written from a uint32
 	a.Scopes, err = scopesOf(scopes)
@@ -31,7 +32,7 @@ func scanAttempt(from row) (tokenvault.Attempt, error) {
 }
 
 const sqlInsertAttempt = `INSERT INTO attempts (` + attemptColumns + `)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?, ?, ?, ?, ?)`
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'begun', ?, ?, ?, ?, ?)`
 
 // BeginAttempt implements [tokenvault.AttemptStore].
 func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) error {
@@ -42,7 +43,8 @@ func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) err
 		}
 		args := append([]any{
 			a.Owner.Tenant, a.ID, a.AuthRequestID, a.Owner.OrganizationID, a.Owner.UserID, a.ProviderID, a.AppID, a.StateHash,
-			a.BrowserHash, a.Issuer, a.ReturnURL, scopesColumn(a.Scopes), a.PermissionTTL.Microseconds(), a.NewAccount, t.now, t.after(cmd.TTL),
+			a.BrowserHash, a.Issuer, a.ReturnURL, scopesColumn(a.Scopes), a.PermissionTTL.Microseconds(), a.NewAccount,
+			a.Interval.Microseconds(), t.firstPoll(a), t.now, t.after(cmd.TTL),
 		}, recordArgs(a.Private)...)
 		if _, err := t.exec(ctx, sqlInsertAttempt, args...); err != nil {
 			return err
@@ -68,6 +70,62 @@ func (s *Store) AdvanceAttempt(ctx context.Context, stateHash string, from, to t
 		}
 		var err error
 		attempt, err = scanAttempt(t.QueryRowContext(ctx, sqlAdvanceAttempt, string(to), stateHash, string(from), t.now))
+		if errors.Is(err, sql.ErrNoRows) {
+			return tokenvault.ErrStateInvalid
+		}
+		return err
+	})
+	if err != nil {
+		return tokenvault.Attempt{}, err
+	}
+	return attempt, nil
+}
+
+// firstPoll returns when the provider may be asked about an attempt for the first
+// time.
+func (t *tx) firstPoll(a tokenvault.Attempt) int64 {
+	if a.Interval == 0 {
+		return 0
+	}
+	return t.after(a.Interval)
+}
+
+const (
+	sqlPollAttempt = `UPDATE attempts SET poll_at = ?2 + poll_interval WHERE state_hash = ?1 AND poll_at <= ?2
+		AND state = 'begun' AND poll_interval > 0 AND expires_at > ?2 RETURNING ` + attemptColumns
+	sqlPolledAttempt = `SELECT ` + attemptColumns + ` FROM attempts
+		WHERE state_hash = ?1 AND state = 'begun' AND poll_interval > 0 AND expires_at > ?2`
+	sqlSlowAttempt = `UPDATE attempts SET poll_interval = poll_interval + ?3, poll_at = ?2 + poll_interval + ?3
+		WHERE state_hash = ?1 AND state = 'begun' AND poll_interval > 0 AND expires_at > ?2 RETURNING ` + attemptColumns
+)
+
+// PollAttempt implements [tokenvault.AttemptStore].
+func (s *Store) PollAttempt(ctx context.Context, stateHash string) (tokenvault.AttemptTurn, error) {
+	var turn tokenvault.AttemptTurn
+	err := s.write(ctx, "poll attempt", func(t *tx) error {
+		var err error
+		turn.Attempt, err = scanAttempt(t.QueryRowContext(ctx, sqlPollAttempt, stateHash, t.now))
+		turn.Held = err == nil
+		if errors.Is(err, sql.ErrNoRows) {
+			turn.Attempt, err = scanAttempt(t.QueryRowContext(ctx, sqlPolledAttempt, stateHash, t.now))
+		}
+		if errors.Is(err, sql.ErrNoRows) {
+			return tokenvault.ErrStateInvalid
+		}
+		return err
+	})
+	if err != nil {
+		return tokenvault.AttemptTurn{}, err
+	}
+	return turn, nil
+}
+
+// SlowAttempt implements [tokenvault.AttemptStore].
+func (s *Store) SlowAttempt(ctx context.Context, stateHash string, by time.Duration) (tokenvault.Attempt, error) {
+	var attempt tokenvault.Attempt
+	err := s.write(ctx, "slow attempt", func(t *tx) error {
+		var err error
+		attempt, err = scanAttempt(t.QueryRowContext(ctx, sqlSlowAttempt, stateHash, t.now, by.Microseconds()))
 		if errors.Is(err, sql.ErrNoRows) {
 			return tokenvault.ErrStateInvalid
 		}

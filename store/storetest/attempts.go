@@ -22,6 +22,9 @@ func attemptCases() []testCase {
 		{"several attempts of a request run side by side", attemptsSideBySide},
 		{"a returned attempt is handed over to another hash", attemptHandedOver},
 		{"only a returned attempt is handed over", attemptNotHandedOver},
+		{"turns to ask about an attempt are an interval apart", attemptPolled},
+		{"of concurrent turns to ask about an attempt one is held", attemptPollRace},
+		{"an attempt that is over, or not asked about, has no turns", attemptNotPolled},
 		{"a nonce is used once until its time", nonceOnce},
 		{"of concurrent uses of a nonce one wins", nonceRace},
 	}
@@ -230,6 +233,91 @@ func attemptNotHandedOver(t *testing.T, f *fixture) {
 	if _, err := f.AdvanceAttempt(t.Context(), late, tokenvault.AttemptBegun, tokenvault.AttemptReturned); err != nil {
 		t.Fatal(err)
 	}
+	f.advance(5 * time.Minute)
+	refuses(late)
+}
+
+// beginPolled stores an attempt at which the provider is asked.
+func (f *fixture) beginPolled(t *testing.T, interval time.Duration) tokenvault.Attempt {
+	t.Helper()
+	cmd := f.attempt(f.open(t, alice()))
+	cmd.Attempt.Interval = interval
+	if err := f.BeginAttempt(t.Context(), cmd); err != nil {
+		t.Fatalf("BeginAttempt: %v", err)
+	}
+	return cmd.Attempt
+}
+
+func attemptPolled(t *testing.T, f *fixture) {
+	want := f.beginPolled(t, 5*time.Second)
+	want.State, want.CreatedAt, want.ExpiresAt = tokenvault.AttemptBegun, f.now(), f.now().Add(5*time.Minute)
+	polls := func(held bool, next time.Duration) {
+		t.Helper()
+		turn, err := f.PollAttempt(t.Context(), want.StateHash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.PollAt = f.now().Add(next)
+		equal(t, "PollAttempt", turn, tokenvault.AttemptTurn{Attempt: want, Held: held})
+	}
+	polls(false, 5*time.Second)
+	f.advance(5*time.Second - time.Microsecond)
+	polls(false, time.Microsecond)
+	f.advance(time.Microsecond)
+	polls(true, 5*time.Second)
+	polls(false, 5*time.Second)
+	f.advance(time.Second)
+	want.Interval, want.PollAt = 8*time.Second, f.now().Add(8*time.Second)
+	slower, err := f.SlowAttempt(t.Context(), want.StateHash, 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "SlowAttempt", slower, want)
+	f.advance(7 * time.Second)
+	polls(false, time.Second)
+	f.advance(time.Second)
+	polls(true, 8*time.Second)
+}
+
+func attemptPollRace(t *testing.T, f *fixture) {
+	hash := f.beginPolled(t, time.Second).StateHash
+	f.advance(time.Second)
+	const callers = 16
+	held := make(chan bool, callers)
+	for range callers {
+		go func() {
+			turn, err := f.PollAttempt(t.Context(), hash)
+			held <- err == nil && turn.Held
+		}()
+	}
+	winners := 0
+	for range callers {
+		if <-held {
+			winners++
+		}
+	}
+	if winners != 1 {
+		t.Errorf("%d turns are held, want 1", winners)
+	}
+}
+
+func attemptNotPolled(t *testing.T, f *fixture) {
+	refuses := func(hash string) {
+		t.Helper()
+		turn, err := f.PollAttempt(t.Context(), hash)
+		wantError(t, "PollAttempt", err, tokenvault.ErrStateInvalid)
+		equal(t, "turn beside an error", turn, tokenvault.AttemptTurn{})
+		slower, err := f.SlowAttempt(t.Context(), hash, time.Second)
+		wantError(t, "SlowAttempt", err, tokenvault.ErrStateInvalid)
+		equal(t, "attempt beside an error", slower, tokenvault.Attempt{})
+	}
+	refuses("unknown")
+	refuses(f.begin(t).Attempt.StateHash)
+	consumed, late := f.beginPolled(t, time.Second).StateHash, f.beginPolled(t, time.Second).StateHash
+	if _, err := f.AdvanceAttempt(t.Context(), consumed, tokenvault.AttemptBegun, tokenvault.AttemptConsumed); err != nil {
+		t.Fatal(err)
+	}
+	refuses(consumed)
 	f.advance(5 * time.Minute)
 	refuses(late)
 }
