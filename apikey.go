@@ -73,7 +73,7 @@ const (
 	ScopeKeys         KeyScope = "keys"          // API keys: administrators
 	ScopeOwners       KeyScope = "owners"        // delete what belongs to an owner: administrators
 	ScopePermissions  KeyScope = "permissions"   // list permissions; back ends withdraw them
-	ScopeProviders    KeyScope = "providers"     // list providers
+	ScopeProviders    KeyScope = "providers"     // list providers; administrators define them
 	ScopeResolve      KeyScope = "resolve"       // get access
 	ScopeSessions     KeyScope = "sessions"      // open sessions for users' pages: back ends
 )
