@@ -132,11 +132,13 @@ func (r *logRig) rewrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var update strings.Builder
 	previous := ""
 	for _, e := range events {
 		previous = e.ChainHash(previous)
-		r.exec(t, fmt.Sprintf(`UPDATE audit SET hash = '%s' WHERE tenant = 'default' AND position = %d`, previous, e.Position))
+		fmt.Fprintf(&update, "UPDATE audit SET hash = '%s' WHERE tenant = 'default' AND position = %d;", previous, e.Position)
 	}
+	r.exec(t, update.String())
 }
 
 func TestAWholeAuditLogVerifies(t *testing.T) {

@@ -151,7 +151,7 @@ func TestK8AFailingAuditLogReleasesNothing(t *testing.T) {
 			<-time.After(time.Hour)
 		}
 		s.auditFails.Store(false)
-		<-time.After(time.Second) // without a call of anybody
+		<-time.After(2 * time.Second) // without a call of anybody
 		if err := r.Ping(t.Context()); err != nil {
 			t.Errorf("Ping = %v after the log recovered", err)
 		}
@@ -206,7 +206,7 @@ func TestK8AsyncReleasesAreKept(t *testing.T) {
 			t.Errorf("while the log fails: %v, want ErrUnavailable", err)
 		}
 		s.auditFails.Store(false)
-		<-time.After(time.Second)
+		<-time.After(2 * time.Second)
 		if n := len(r.events(t, tokenvault.EventReleased)); n != 3 {
 			t.Errorf("%d releases are recorded, want 3", n)
 		}

@@ -136,6 +136,23 @@ func TestAuditEntriesStay(t *testing.T) {
 	refused(`DELETE FROM audit WHERE position = 2`, `UPDATE audit_heads SET cut = NULL`, `UPDATE audit_heads SET cut = x'01'`, `DELETE FROM audit_heads`)
 }
 
+// A commit of many entries reads the end of their chain once.
+func TestTheEndOfAChainIsReadOnceInATransaction(t *testing.T) {
+	s := openNew(t, nil)
+	event := tokenvault.Event{Kind: tokenvault.EventReleased, Tenant: "t1"}
+	err := s.write(t.Context(), "append audit", func(tx *tx) error {
+		if err := tx.appendEvents(t.Context(), event); err != nil {
+			return err
+		}
+		tx.audit.chains["t1"] = chainEnd{position: 41} // which is not what the file says
+		return tx.appendEvents(t.Context(), event, event)
+	})
+	events, listErr := s.ListAudit(t.Context(), "t1", tokenvault.EventQuery{})
+	if err := errors.Join(err, listErr); err != nil || len(events) != 3 || events[1].Position != 42 || events[2].Position != 43 {
+		t.Errorf("events = %+v, %v: the end was read again", events, err)
+	}
+}
+
 func TestUnavailable(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, s *Store){
 		"full":      func(t *testing.T, s *Store) { writerExec(t, s, `PRAGMA max_page_count = 1`) },
