@@ -107,6 +107,9 @@ type ResolveRequest struct {
 type Owner struct {
 	UserID         string `json:"userId,omitempty"`
 	OrganizationID string `json:"organizationId,omitempty"`
+	// OrgAdmin says that the user administers the organization, for
+	// [Client.Complete] and [Client.CreateSession].
+	OrgAdmin bool `json:"-"`
 }
 
 // query returns the owner as a query, with its question mark.

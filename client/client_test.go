@@ -74,6 +74,21 @@ func TestAnOrganizationsAgentIsToldWhoHasToAct(t *testing.T) {
 	if want := "An administrator of your organization has to connect Mail to continue"; got.Message() != want || got.Payload().OrganizationID != "acme" {
 		t.Errorf("message = %q, want %q", got.Message(), want)
 	}
+	host, member := newClient(t, r.backendKey, r), client.Owner{UserID: "carol", OrganizationID: "acme"}
+	if _, err := host.Complete(t.Context(), member, got.ID, r.visit(t, got.ID)); !errors.Is(err, tokenvault.ErrStateInvalid) {
+		t.Errorf("for a member: %v", err)
+	}
+	member.OrgAdmin = true
+	if _, err := host.Complete(t.Context(), member, got.ID, r.visit(t, got.ID)); err != nil {
+		t.Errorf("for an administrator: %v", err)
+	}
+	session, err := host.CreateSession(t.Context(), member, "https://app.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if actor, err := r.AuthenticateSession(t.Context(), session.Token, "https://app.example"); err != nil || !actor.OrgAdmin {
+		t.Errorf("%+v, %v", actor, err)
+	}
 }
 
 func TestARejectedVersionIsRenewedOnce(t *testing.T) {

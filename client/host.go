@@ -12,6 +12,7 @@ import (
 // in the browser that arrived at its page with authRequestId and handle. It
 // returns where to send that browser. Back ends only.
 //
+// What an organization's agent asked for is completed for an administrator of it.
 // It fails with [tokenvault.ErrStateInvalid] if the request is another owner's,
 // or the handle is unknown, used, or older than a minute. Nothing was exchanged
 // then.
@@ -21,9 +22,10 @@ func (c *Client) Complete(ctx context.Context, owner Owner, authRequestID string
 		return "", err
 	}
 	in := struct {
-		Owner  Owner  `json:"owner"`
-		Handle string `json:"handle"`
-	}{owner, handle.Reveal()}
+		Owner    Owner  `json:"owner"`
+		Handle   string `json:"handle"`
+		OrgAdmin bool   `json:"orgAdmin,omitempty"`
+	}{owner, handle.Reveal(), owner.OrgAdmin}
 	var out struct {
 		NextURL string `json:"nextUrl"`
 	}
@@ -36,9 +38,10 @@ func (c *Client) Complete(ctx context.Context, owner Owner, authRequestID string
 // that is registered at the vault.
 func (c *Client) CreateSession(ctx context.Context, owner Owner, origin string) (tokenvault.Session, error) {
 	in := struct {
-		Owner  Owner  `json:"owner"`
-		Origin string `json:"origin"`
-	}{owner, origin}
+		Owner    Owner  `json:"owner"`
+		Origin   string `json:"origin"`
+		OrgAdmin bool   `json:"orgAdmin,omitempty"`
+	}{owner, origin, owner.OrgAdmin}
 	var out struct {
 		Token     tokenvault.Secret `json:"token"`
 		ExpiresAt time.Time         `json:"expiresAt"`

@@ -108,8 +108,10 @@ func TestA2AKeyOfAnotherTenantAuthenticatesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ method, path string }{
-		{"DELETE", "/v1/connections/" + connection}, {"POST", "/v1/connections/" + connection + "/share"},
-		{"DELETE", "/v1/connections/" + connection + "/share"}, {"DELETE", "/v1/permissions/" + permissions[0].ID},
+		{"DELETE", "/v1/connections/" + connection},
+		{"POST", "/v1/connections/" + connection + "/share"},
+		{"DELETE", "/v1/connections/" + connection + "/share"},
+		{"DELETE", "/v1/permissions/" + permissions[0].ID},
 		{"GET", "/v1/auth-requests/" + r.ask(t, "alice", "more").ID},
 	} {
 		res := request(theirs, tc.method, tc.path+"?userId=alice", "", header("Authorization", "Bearer "+backend.Reveal()))
