@@ -12,6 +12,7 @@ GO       ?= go
 FUZZTIME ?= 10s
 AUTO     ?=
 MODE     ?= local
+STORE    ?= sqlite
 BINARY   := bin/tokenvault
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 # Modules of their own: a heavy dependency there stays out of ours.
@@ -22,7 +23,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 .PHONY: deps
-deps: ## Install what tests and demo miss: Node packages, Chromium (Debian)
+deps: ## Install what tests and demo miss: Node packages, Chromium, PostgreSQL (Debian)
 	@scripts/deps.sh
 
 .PHONY: build
@@ -30,8 +31,8 @@ build: ## Build bin/tokenvault: static, reproducible, no Node needed
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o $(BINARY) ./cmd/tokenvault
 
 .PHONY: demo
-demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself; MODE=local, session, verifier, assertion or signin
-	$(GO) run ./examples/demo --mode $(MODE) $(if $(AUTO),--auto)
+demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself; MODE=local, session, verifier, assertion or signin; STORE=sqlite or postgres
+	$(GO) run ./examples/demo --mode $(MODE) $(if $(filter postgres,$(STORE)),--postgres) $(if $(AUTO),--auto)
 
 .PHONY: test
 test: deps build ## Run every test: vet, race detector, nested modules, browser rig

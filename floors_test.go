@@ -40,6 +40,7 @@ func rooms() map[string]room {
 		"internal/filelock": {theirs: []string{"golang.org/x/..."}},
 		"internal/netguard": {theirs: []string{"golang.org/x/..."}},
 		"internal/limit":    {theirs: []string{"golang.org/x/..."}},
+		"internal/testpg":   {theirs: []string{"github.com/jackc/pgx/v5/..."}},  // for tests and the demo only
 		"internal/testop":   {theirs: []string{"github.com/google/go-cmp/..."}}, // for tests only
 
 		// The contracts and the Vault.
@@ -48,6 +49,7 @@ func rooms() map[string]room {
 		// Adapters and catalog: never each other.
 		"store/memory":    {ours: root},
 		"store/sqlite":    {ours: root, theirs: []string{"modernc.org/sqlite/...", "github.com/pressly/goose/v3/...", "golang.org/x/..."}},
+		"store/postgres":  {ours: root, theirs: []string{"github.com/jackc/pgx/v5/...", "github.com/pressly/goose/v3/...", "golang.org/x/..."}},
 		"seal/keyring":    {ours: root},
 		"flow/apikeyflow": {ours: root},
 		"flow/oauth2flow": {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "github.com/go-jose/go-jose/v4/...", "golang.org/x/..."}},
@@ -70,9 +72,9 @@ func rooms() map[string]room {
 		"cmd/tokenvault": {ours: wired, theirs: []string{"github.com/alecthomas/...", "go.yaml.in/yaml/v3", "golang.org/x/..."}},
 		"vaulttest":      {ours: append([]string{"internal/testop"}, wired...), theirs: []string{"golang.org/x/..."}},
 		"bench":          {ours: wired, theirs: []string{"golang.org/x/..."}},
-		"bench/hello":    {},                                                                                    // the floor
-		"chaos":          {ours: append([]string{"internal/testop"}, wired...)},                                 // tests only
-		"examples/demo":  {ours: []string{"", "client"}, theirs: []string{"github.com/go-jose/go-jose/v4/..."}}, // talks HTTP, like everybody outside
+		"bench/hello":    {},                                                                                                       // the floor
+		"chaos":          {ours: append([]string{"internal/testop"}, wired...)},                                                    // tests only
+		"examples/demo":  {ours: []string{"", "client", "internal/testpg"}, theirs: []string{"github.com/go-jose/go-jose/v4/..."}}, // talks HTTP, like everybody outside
 	}
 }
 
@@ -170,7 +172,7 @@ func matches(patterns []string, path string) bool {
 // forTests reports whether a package of ours is for tests. It must be allowed by
 // name, so that no test tool ends up in the binary.
 func forTests(path string) bool {
-	return slices.Contains([]string{"internal/testop", "store/storetest", "seal/sealtest", "vaulttest"}, path)
+	return slices.Contains([]string{"internal/testop", "internal/testpg", "store/storetest", "seal/sealtest", "vaulttest"}, path)
 }
 
 func TestHouseFloorsRefuse(t *testing.T) {

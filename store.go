@@ -45,6 +45,15 @@ type Store interface {
 	Close() error
 }
 
+// A Listener is an optional ability of a [Store] that several processes share: it
+// tells what others did.
+type Listener interface {
+	// Listen calls settled with the id of each auth request that any process
+	// settles, until ctx ends. It may miss some: who waits looks at the store now and
+	// then too.
+	Listen(ctx context.Context, settled func(authRequestID string)) error
+}
+
 // A Page asks for one page of a list in ascending order of ids.
 type Page struct {
 	After string // the last id of the page before; empty for the first
@@ -477,6 +486,8 @@ type JobStore interface {
 	// ClaimJobs leases up to limit jobs that are due. A job whose lease runs out
 	// is handed out again.
 	ClaimJobs(ctx context.Context, limit int, lease time.Duration) ([]Job, error)
+	// FinishJob ends a turn. It returns [ErrFenced], and changes nothing, if the turn
+	// is over or was never begun.
 	FinishJob(ctx context.Context, cmd JobResult) error
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -30,6 +31,11 @@ func (v *Vault) Run(ctx context.Context) error {
 	defer uses.Stop()
 	defer heads.Stop()
 	v.audited.Store(true)
+	listening, stopListening := context.WithCancel(ctx)
+	var listener sync.WaitGroup
+	defer listener.Wait()
+	defer stopListening()
+	listener.Go(func() { v.listen(listening) })
 	v.sweep(ctx)
 	v.replaySpool(ctx)
 	for {
@@ -49,6 +55,17 @@ func (v *Vault) Run(ctx context.Context) error {
 		case <-heads.C:
 			v.signAudit(ctx)
 		}
+	}
+}
+
+// listen wakes waiters in this process of requests that others settle.
+func (v *Vault) listen(ctx context.Context) {
+	l, ok := v.store.(Listener)
+	if !ok {
+		return
+	}
+	if err := l.Listen(ctx, v.waiters.wake); err != nil && ctx.Err() == nil {
+		v.log.Warn("waiters of other processes' auth requests are woken by polling only", slog.Any("error", err))
 	}
 }
 

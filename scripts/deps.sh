@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo miss, and nothing that is there already:
-# a C compiler (race detector), Node, the Node packages of e2e, and Chromium.
+# a C compiler (race detector), Node, the Node packages of e2e, Chromium, and a
+# PostgreSQL server (its binaries: tests run clusters of their own).
 # Works on Debian and its relatives, as root or with sudo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -84,4 +85,7 @@ if ((${#folders[@]} > 0)); then
 fi
 if [[ -f e2e/package.json ]] && ! have chromium; then
 	apt chromium
+fi
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+	apt postgresql
 fi

@@ -19,6 +19,8 @@ type Config struct {
 	Tenant  string `help:"Tenant that this server serves." default:"default" env:"TOKENVAULT_TENANT" group:"Storage"`
 	Audit   string `help:"When the audit entry of a release is durable: sync (before the release) or async (within 100 ms)." enum:"sync,async" default:"sync" env:"TOKENVAULT_AUDIT" group:"Storage"`
 
+	Database `embed:""`
+
 	Listen    string `help:"Address to listen on." default:"127.0.0.1:8420" env:"TOKENVAULT_LISTEN" group:"HTTP"`
 	PublicURL string `help:"Origin at which browsers reach the vault, such as https://vault.example.com. Default: http at the listen address, if that is loopback." env:"TOKENVAULT_PUBLIC_URL" group:"HTTP"`
 	Mount     string `help:"Path of the browser-facing API." default:"/api/token-vault" env:"TOKENVAULT_MOUNT" group:"HTTP"`

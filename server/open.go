@@ -13,6 +13,7 @@ import (
 	"github.com/ai-token-vault/tokenvault/flow/oauth2flow"
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
 	"github.com/ai-token-vault/tokenvault/spool"
+	"github.com/ai-token-vault/tokenvault/store/postgres"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
 
@@ -25,8 +26,11 @@ type Opened struct {
 	CreatedDir string
 	CreatedKey string
 
+	// Postgres is the store, if it is in a PostgreSQL database; else nil.
+	Postgres *postgres.Store
+
 	store  tokenvault.Store
-	sqlite *sqlite.Store
+	sqlite *sqlite.Store // else nil
 }
 
 // Open opens the store and the root key of the configuration, creating both on
@@ -52,15 +56,24 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault
 		}
 		o.CreatedDir = cfg.DataDir
 	}
-	store, err := sqlite.Open(ctx, cfg.DatabasePath(), &sqlite.Options{Logger: log})
-	if err != nil {
+	if err := o.openStore(ctx, cfg, log); err != nil {
 		return nil, err
 	}
-	o.store, o.sqlite = store, store
 	if err := o.openVault(ctx, cfg, cat, log, observer); err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, o.store.Close())
 	}
 	return o, nil
+}
+
+func (o *Opened) openStore(ctx context.Context, cfg Config, log *slog.Logger) error {
+	if cfg.UsesPostgres() {
+		store, err := openPostgres(ctx, cfg, log)
+		o.store, o.Postgres = store, store
+		return err
+	}
+	store, err := sqlite.Open(ctx, cfg.DatabasePath(), &sqlite.Options{Logger: log})
+	o.store, o.sqlite = store, store
+	return err
 }
 
 func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Catalog, log *slog.Logger, observer tokenvault.Observer) error {

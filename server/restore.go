@@ -17,6 +17,9 @@ import (
 // Backup writes a consistent copy of the database to a new file. The root key is
 // not in it.
 func (o *Opened) Backup(ctx context.Context, path string) error {
+	if o.sqlite == nil {
+		return errors.New("the vault is in a PostgreSQL database: back that up with its own tools, such as pg_dump or pg_basebackup")
+	}
 	err := o.sqlite.Backup(ctx, path)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already: name a new file", path)

@@ -16,6 +16,9 @@ func CheckStorage(cfg Config) (exists bool, err error) {
 	if exists, err = checkDataDir(cfg.DataDir); err != nil {
 		return exists, err
 	}
+	if err := checkSharedKey(cfg); err != nil {
+		return exists, err
+	}
 	return exists, checkKey(cfg)
 }
 

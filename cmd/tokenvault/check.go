@@ -47,6 +47,8 @@ func (checkCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	exists, err := server.CheckStorage(cfg)
 	switch {
 	case r.failed():
+	case err == nil && cfg.UsesPostgres():
+		r.database(ctx, cfg, std)
 	case err != nil:
 		r.line("data", err, "")
 	case !exists:
@@ -80,8 +82,13 @@ func printSettings(w io.Writer, cfg server.Config) {
 	if public == "" {
 		public = "http://" + cfg.Listen
 	}
+	database := "SQLite file " + cfg.DatabasePath()
+	if cfg.UsesPostgres() {
+		database = "PostgreSQL, schema " + cfg.DatabaseSchema
+	}
 	for _, s := range [][2]string{
 		{"data-dir", cfg.DataDir},
+		{"database", database},
 		{"root key", root},
 		{"tenant", cfg.Tenant},
 		{"audit", cfg.Audit},
@@ -122,6 +129,33 @@ func (r *report) line(what string, err error, ok string) {
 
 func (r *report) note(what, text string) { _, _ = fmt.Fprintf(r.out, "note  %-10s %s\n", what, text) }
 
+// database opens the vault in a PostgreSQL database, without migrating it.
+func (r *report) database(ctx context.Context, cfg server.Config, std streams) {
+	steps, err := server.Migrations(ctx, cfg)
+	if err != nil {
+		r.line("database", err, "")
+		return
+	}
+	toCome := 0
+	for _, s := range steps {
+		if s.AppliedAt.IsZero() {
+			toCome++
+		}
+	}
+	if toCome > 0 && cfg.DatabaseMigration == "auto" {
+		r.note("database", counted(toCome, "step")+" of its schema to come: 'tokenvault serve' takes them")
+		return
+	}
+	cfg.DatabaseMigration = "off"
+	r.opened(ctx, cfg, std, func(o *server.Opened) error {
+		bypasses, err := o.Postgres.Bypass(ctx)
+		if bypasses {
+			r.note("database", "the role of the connection is a superuser or has BYPASSRLS: row-level security does not bind it. Use another role")
+		}
+		return err
+	})
+}
+
 // data opens what exists. A directory without a database is left as it is.
 func (r *report) data(ctx context.Context, cfg server.Config, std streams) {
 	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, os.ErrNotExist) {
@@ -137,8 +171,13 @@ func (r *report) data(ctx context.Context, cfg server.Config, std streams) {
 		r.note("data", fmt.Sprintf("%s does not exist yet: 'tokenvault serve' creates it", cfg.KeyPath()))
 		return
 	}
-	err = withVault(ctx, cfg, std, func(o *server.Opened) error {
-		if err := o.Vault.Ping(ctx); err != nil {
+	r.opened(ctx, cfg, std, func(*server.Opened) error { return nil })
+}
+
+// opened opens the vault, and reports what more finds in it.
+func (r *report) opened(ctx context.Context, cfg server.Config, std streams, more func(*server.Opened) error) {
+	err := withVault(ctx, cfg, std, func(o *server.Opened) error {
+		if err := errors.Join(o.Vault.Ping(ctx), more(o)); err != nil {
 			return err
 		}
 		apps, err := o.Vault.Apps(ctx, o.Admin(), "")

@@ -35,6 +35,7 @@ type cli struct {
 	Audit    auditCmd    `cmd:"" help:"List, verify, export and prune the audit log."`
 	Backup   backupCmd   `cmd:"" help:"Write a copy of the database while the server runs."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the database."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of a PostgreSQL database up to date."`
 	Owner    ownerCmd    `cmd:"" help:"Delete users and organizations."`
 	Provider providerCmd `cmd:"" help:"List, show, check, define and try providers."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
@@ -80,6 +81,8 @@ func run(ctx context.Context, args []string, std streams) (status int) {
 	c.Config.Version = version
 	c.RootKey = tokenvault.NewSecret(os.Getenv("TOKENVAULT_ROOT_KEY"))
 	c.OldRootKey = tokenvault.NewSecret(os.Getenv("TOKENVAULT_ROOT_KEY_OLD"))
+	c.DatabaseURL = tokenvault.NewSecret(os.Getenv("TOKENVAULT_DATABASE_URL"))
+	c.DatabaseDirectURL = tokenvault.NewSecret(os.Getenv("TOKENVAULT_DATABASE_DIRECT_URL"))
 	if err := parsed.Run(c.Config); err != nil {
 		return fail(std.err, err)
 	}

@@ -63,25 +63,44 @@ func (d *demo) findLeaks(ctx context.Context, watch *watcher) error {
 	if err := os.WriteFile(filepath.Join(d.dir, "stdout.txt"), []byte(watch.printed.String()), 0o600); err != nil {
 		return err
 	}
+	folders := []string{d.dir}
+	if d.database != nil {
+		folders = append(folders, d.database.Dir())
+	}
 	found := 0
-	err = filepath.WalkDir(d.dir, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+	for _, folder := range folders {
+		n, err := leakingFiles(folder, secrets)
+		if err != nil {
+			return err
+		}
+		found += n
+	}
+	if found > 0 {
+		return fmt.Errorf("%d files hold a secret", found)
+	}
+	return nil
+}
+
+// leakingFiles counts and names the files below a folder that hold a secret.
+func leakingFiles(folder string, secrets []tokenvault.Secret) (found int, err error) {
+	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
+			return nil // a database's files come and go
+		}
+		if err != nil {
 			return err
 		}
 		text, err := os.ReadFile(path) //nolint:gosec // in our own temporary directory
-		if err != nil {
-			return err
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
 		}
 		if leaks(text, secrets) {
 			found++
 			_, _ = fmt.Fprintln(os.Stderr, "demo: a secret was found in", filepath.Base(path))
 		}
-		return nil
+		return err
 	})
-	if err == nil && found > 0 {
-		err = fmt.Errorf("%d files hold a secret", found)
-	}
-	return err
+	return found, err
 }
 
 // allSecrets returns what the provider issued, the client secret, and the API

@@ -23,16 +23,17 @@ func main() {
 	auto := flag.Bool("auto", false, "click through by a headless browser, then exit")
 	binary := flag.String("binary", "bin/tokenvault", "the vault's binary")
 	modeName := flag.String("mode", "local", "how the vault is told who the user is: local, session, verifier, assertion or signin")
+	postgres := flag.Bool("postgres", false, "keep everything in a PostgreSQL database, of a server started for it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *modeName, *binary, *auto); err != nil {
+	if err := run(ctx, *modeName, *binary, *auto, *postgres); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, modeName, binary string, auto bool) (err error) {
+func run(ctx context.Context, modeName, binary string, auto, postgres bool) (err error) {
 	mode, err := parseMode(modeName)
 	if err != nil {
 		return err
@@ -50,6 +51,11 @@ func run(ctx context.Context, modeName, binary string, auto bool) (err error) {
 	}
 	d := &demo{mode: mode, dir: dir, binary: binary, fail: fail}
 	defer func() { err = errors.Join(err, d.stop()) }()
+	if postgres {
+		if err := d.startDatabase(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.start(ctx); err != nil {
 		return reason(ctx, err)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/internal/testpg"
 )
 
 const (
@@ -33,6 +36,8 @@ type demo struct {
 
 	mode        mode
 	signing     *ecdsa.PrivateKey // the application's
+	database    *testpg.Server    // nil: the SQLite file
+	databaseEnv []string
 	provider    *process
 	issuer      string
 	control     string // the provider's control server
@@ -61,7 +66,31 @@ func (d *demo) stop() error {
 	if d.chat != nil {
 		d.chat.stop()
 	}
-	return errors.Join(d.vault.stop(), d.provider.stop(), d.login.stop())
+	err := errors.Join(d.vault.stop(), d.provider.stop(), d.login.stop())
+	if d.database != nil {
+		d.database.Close()
+	}
+	return err
+}
+
+// startDatabase starts a PostgreSQL server. Servers that share a database are given
+// their root key.
+func (d *demo) startDatabase(ctx context.Context) error {
+	server, err := testpg.New()
+	if err != nil {
+		return err
+	}
+	d.database = server
+	dsn, err := server.NewDatabase(ctx)
+	if err != nil {
+		return err
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails: see package crypto/rand
+	text := base64.StdEncoding.EncodeToString(key)
+	d.secrets = append(d.secrets, tokenvault.NewSecret(text))
+	d.databaseEnv = []string{"TOKENVAULT_DATABASE_URL=" + dsn, "TOKENVAULT_ROOT_KEY=" + text}
+	return nil
 }
 
 // startProvider starts the independent OAuth server.
@@ -147,6 +176,7 @@ func (d *demo) command(args ...string) *exec.Cmd {
 		"TOKENVAULT_ALLOW_HOSTS="+strings.Join([]string{d.providerHost(), strings.TrimPrefix(d.loginIssuer, "http://")}, ","),
 		"TOKENVAULT_LISTEN="+strings.TrimPrefix(d.apiURL, "http://"), "TOKENVAULT_PUBLIC_URL="+d.vaultURL,
 		"TOKENVAULT_LOG_LEVEL=debug", "TOKENVAULT_LOG_FORMAT=json")
+	cmd.Env = append(cmd.Env, d.databaseEnv...)
 	return cmd
 }
 

@@ -64,10 +64,7 @@ func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 	}
 	defer unlock()
 	j, ok := s.jobs[cmd.ID]
-	if !ok {
-		return failed("finish job", tokenvault.ErrNotFound)
-	}
-	if j.state != jobLeased || j.Attempts != cmd.Attempt {
+	if !ok || j.state != jobLeased || j.Attempts != cmd.Attempt {
 		return failed("finish job", tokenvault.ErrFenced)
 	}
 	switch {

@@ -180,7 +180,7 @@ func claimRace(t *testing.T, f *fixture) {
 		}
 		claimed[i] = jobs
 	})
-	got := slices.Concat(append(claimed, f.claimJobs(t))...) // a claim may find what others hold, and return less
+	got := append(slices.Concat(claimed...), f.claimJobs(t)...) // a claim may find what others hold, and return less
 	ids := make([]string, 0, len(got))
 	for _, j := range got {
 		ids = append(ids, j.ID)

@@ -146,9 +146,7 @@ func jobLate(t *testing.T, f *fixture) {
 }
 
 func jobUnknown(t *testing.T, f *fixture) {
-	if err := f.FinishJob(t.Context(), tokenvault.JobResult{ID: "jb_missing", Attempt: 1, Done: true}); err == nil {
-		t.Error("FinishJob of an unknown job succeeded")
-	}
+	f.refusesFinish(t, tokenvault.JobResult{ID: "jb_missing", Attempt: 1, Done: true})
 }
 
 func jobLimit(t *testing.T, f *fixture) {

@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// versionTable is goose's, in the vault's schema.
+const versionTable = "schema_versions"
+
+// MigrateOptions configures [Migrate]. The zero MigrateOptions, like nil, works.
+type MigrateOptions struct {
+	Schema string // see [Options.Schema]
+	// AppRole is the role that the server connects as, if it is another one than
+	// the role that migrates. It is granted what the server needs.
+	AppRole string
+	// Logger receives what is done. Nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// A Migration is one step of the schema.
+type Migration struct {
+	Version   int64
+	Name      string
+	AppliedAt time.Time // zero if it is still to come
+}
+
+// Migrate creates the schema or brings it up to date, and returns the steps that
+// it took. Only one caller does so at a time, under a lock of the session: dsn
+// must lead to the server itself, not through a pooler in transaction mode. The
+// role needs CREATEROLE the first time, to create {schema}_system.
+//
+// A step never changes what the binary of the version before needs, so that both
+// run while replicas are replaced.
+func Migrate(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration, error) {
+	var done []Migration
+	err := withProvider(dsn, opts, func(db *sql.DB, p *goose.Provider, schema string) error {
+		if _, err := db.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schema}.Sanitize()); err != nil {
+			return err
+		}
+		results, err := p.Up(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range results {
+			done = append(done, Migration{Version: r.Source.Version, Name: r.Source.Path, AppliedAt: time.Now()})
+		}
+		return grant(ctx, db, schema, opts)
+	})
+	return done, err
+}
+
+// Migrations returns every step in order and when it was taken. It changes
+// nothing, but creates the table of versions if there is none.
+func Migrations(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration, error) {
+	var all []Migration
+	err := withProvider(dsn, opts, func(_ *sql.DB, p *goose.Provider, _ string) error {
+		steps, err := p.Status(ctx)
+		for _, s := range steps {
+			all = append(all, Migration{Version: s.Source.Version, Name: s.Source.Path, AppliedAt: s.AppliedAt})
+		}
+		return err
+	})
+	return all, err
+}
+
+func withProvider(dsn string, opts *MigrateOptions, use func(*sql.DB, *goose.Provider, string) error) error {
+	if opts == nil {
+		opts = &MigrateOptions{}
+	}
+	if _, err := prefixOf(opts.Schema); err != nil {
+		return err
+	}
+	schema := opts.Schema
+	if schema == "" {
+		schema = DefaultSchema
+	}
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return errBadDSN
+	}
+	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
+	db := stdlib.OpenDB(*config)
+	defer func() { _ = db.Close() }()
+	provider, err := newProvider(db, opts.Logger)
+	if err == nil {
+		err = use(db, provider, schema)
+	}
+	if err != nil {
+		return fmt.Errorf("postgres: migrate: %w", plain(err))
+	}
+	return nil
+}
+
+func newProvider(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return nil, err
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSlog(log), goose.WithTableName(versionTable),
+		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+}
+
+// grant lets the server's role use the schema.
+func grant(ctx context.Context, db *sql.DB, schema string, opts *MigrateOptions) error {
+	if opts == nil || opts.AppRole == "" {
+		return nil
+	}
+	role, in := pgx.Identifier{opts.AppRole}.Sanitize(), pgx.Identifier{schema}.Sanitize()
+	for _, text := range []string{
+		`GRANT USAGE ON SCHEMA ` + in + ` TO ` + role,
+		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ` + in + ` TO ` + role,
+		`GRANT USAGE ON ALL SEQUENCES IN SCHEMA ` + in + ` TO ` + role,
+		`GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ` + in + ` TO ` + role,
+	} {
+		if _, err := db.ExecContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SQL returns the statements of all steps in order, for somebody who runs them by
+// hand in a session of a role with CREATEROLE. It ends by noting the steps as taken.
+func SQL(schema string) (string, error) {
+	if schema == "" {
+		schema = DefaultSchema
+	}
+	if _, err := prefixOf(schema); err != nil {
+		return "", err
+	}
+	name := pgx.Identifier{schema}.Sanitize()
+	files, err := fs.ReadDir(migrations, "migrations")
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	_, _ = fmt.Fprintf(&b, "BEGIN;\nCREATE SCHEMA IF NOT EXISTS %s;\nSET LOCAL search_path = %s;\n", name, name)
+	_, _ = fmt.Fprintf(&b, "CREATE TABLE %s (id integer PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY, version_id bigint NOT NULL,\n"+
+		"    is_applied boolean NOT NULL, tstamp timestamp NOT NULL DEFAULT now());\nINSERT INTO %s (version_id, is_applied) VALUES (0, true);\n", versionTable, versionTable)
+	for _, file := range files {
+		text, err := fs.ReadFile(migrations, "migrations/"+file.Name())
+		if err != nil {
+			return "", err
+		}
+		version, err := goose.NumericComponent(file.Name())
+		if err != nil {
+			return "", err
+		}
+		_, _ = fmt.Fprintf(&b, "\n-- %s\n%s\nINSERT INTO %s (version_id, is_applied) VALUES (%d, true);\n",
+			file.Name(), annotations.ReplaceAllString(string(text), ""), versionTable, version)
+	}
+	b.WriteString("COMMIT;\n")
+	return b.String(), nil
+}
+
+// annotations are goose's.
+var annotations = regexp.MustCompile(`(?m)^-- \+goose .*\n`)
+
+// newestMigration is the version that this binary knows.
+func newestMigration() (int64, error) {
+	files, err := fs.ReadDir(migrations, "migrations")
+	if err != nil || len(files) == 0 {
+		return 0, errors.New("postgres: no migrations are embedded")
+	}
+	return goose.NumericComponent(files[len(files)-1].Name())
+}
+
+// checkSchema refuses a schema that is missing, or older or newer than what this
+// binary knows.
+func (s *Store) checkSchema(ctx context.Context) error {
+	known, err := newestMigration()
+	if err != nil {
+		return err
+	}
+	var version int64
+	err = s.pool.QueryRow(ctx, s.sql(`SELECT coalesce(max(version_id), 0) FROM tv.`+versionTable)).Scan(&version)
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok && (e.Code == codeNoTable || e.Code == codeNoSchema) {
+		return errors.New("postgres: the vault's schema does not exist yet: run 'tokenvault migrate up'")
+	}
+	if err != nil {
+		return s.wrap("open", err)
+	}
+	if version < known {
+		return fmt.Errorf("postgres: the schema has version %d and this binary needs %d: run 'tokenvault migrate up'", version, known)
+	}
+	if version > known {
+		s.log.Info("the schema is newer than this binary: it goes on while replicas are replaced",
+			slog.Int64("version", version), slog.Int64("known", known))
+	}
+	return nil
+}
+
+// Bypass reports whether the role that the store connects as is bound by no
+// row-level security: it is a superuser or has BYPASSRLS. A transaction that forgot
+// its tenant would then see every tenant's rows.
+func (s *Store) Bypass(ctx context.Context) (bool, error) {
+	var bypasses bool
+	err := s.pool.QueryRow(ctx, `SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user`).Scan(&bypasses)
+	return bypasses, s.wrap("read role", err)
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+// coveredBy is the condition that a row belongs to what the owner covers: see
+// [tokenvault.Owner.Covers]. Its arguments are coveredArgs.
+func coveredBy(o tokenvault.Owner) string {
+	switch {
+	case o.UserID == "":
+		return `tenant = $1 AND organization_id = $2 AND organization_id <> $3`
+	case o.OrganizationID == "":
+		return `tenant = $1 AND $2 = '' AND user_id = $3`
+	}
+	return `tenant = $1 AND organization_id = $2 AND user_id = $3`
+}
+
+func coveredArgs(o tokenvault.Owner, more ...any) []any {
+	return append([]any{o.Tenant, o.OrganizationID, o.UserID}, more...)
+}
+
+// ListOwned implements [tokenvault.OwnerStore].
+func (s *Store) ListOwned(ctx context.Context, owner tokenvault.Owner, page tokenvault.Page) ([]tokenvault.SealedConnection, error) {
+	query := `SELECT ` + connectionColumns + ` FROM tv.connections WHERE ` + coveredBy(owner) + ` AND id > $4 ORDER BY id LIMIT $5`
+	return list(ctx, s, "list owned", owner.Tenant, scanConnection, query, coveredArgs(owner, page.After, limited(page))...)
+}
+
+// DeleteOwner implements [tokenvault.OwnerStore].
+func (s *Store) DeleteOwner(ctx context.Context, cmd tokenvault.OwnerDeletion) (done bool, err error) {
+	err = s.write(ctx, "delete owner", cmd.Owner.Tenant, func(t *tx) error {
+		done = false
+		for _, owned := range cmd.Connections {
+			if err := t.deleteOwned(ctx, cmd.Owner, owned); err != nil {
+				return err
+			}
+		}
+		var left int64
+		query := `SELECT count(*) FROM (SELECT 1 FROM tv.connections WHERE ` + coveredBy(cmd.Owner) + ` LIMIT 1) AS one`
+		if err := t.row(ctx, query, coveredArgs(cmd.Owner)...).Scan(&left); err != nil || left > 0 {
+			return err
+		}
+		done = true
+		deleted, err := t.deleteRest(ctx, cmd)
+		if err != nil || deleted+int64(len(cmd.Connections)) == 0 {
+			return err
+		}
+		return t.appendEvents(ctx, cmd.Event)
+	})
+	if err != nil {
+		return false, err
+	}
+	return done, nil
+}
+
+// deleteOwned deletes a connection, and its permissions with it.
+func (t *tx) deleteOwned(ctx context.Context, owner tokenvault.Owner, owned tokenvault.OwnedConnection) error {
+	query := `DELETE FROM tv.connections WHERE ` + coveredBy(owner) + ` AND id = $4 AND version = $5`
+	deleted, err := t.exec(ctx, query, coveredArgs(owner, owned.ID, owned.Version)...)
+	if err == nil && deleted == 0 {
+		return tokenvault.ErrConflict
+	}
+	if err != nil || owned.Job == nil {
+		return err
+	}
+	return t.insertJob(ctx, *owned.Job)
+}
+
+const (
+	sqlDestroyKeys = `UPDATE tv.data_keys SET wrapped = '' WHERE tenant = $1 AND space = $2 AND length(wrapped) > 0`
+	sqlForgetKeys  = `DELETE FROM tv.data_keys WHERE tenant = $1 AND space = $2
+		AND version < (SELECT max(version) FROM tv.data_keys WHERE tenant = $1 AND space = $2)`
+	sqlForgetSharer = `UPDATE tv.connections SET shared_by = '' WHERE tenant = $1 AND ($2 = '' OR organization_id = $2) AND shared_by = $3`
+)
+
+// deleteRest deletes what is not a connection, and returns how much that was.
+// Attempts go with their requests.
+func (t *tx) deleteRest(ctx context.Context, cmd tokenvault.OwnerDeletion) (deleted int64, err error) {
+	where := ` WHERE ` + coveredBy(cmd.Owner)
+	queries := []string{`DELETE FROM tv.permissions` + where, `DELETE FROM tv.auth_requests` + where, `DELETE FROM tv.api_keys` + where}
+	if cmd.Owner.UserID == "" {
+		queries = append(queries, `DELETE FROM tv.apps`+where, `DELETE FROM tv.providers`+where)
+	} else if _, err := t.exec(ctx, sqlForgetSharer, coveredArgs(cmd.Owner)...); err != nil {
+		return 0, err
+	}
+	for _, query := range queries {
+		n, err := t.exec(ctx, query, coveredArgs(cmd.Owner)...)
+		if err != nil {
+			return 0, err
+		}
+		deleted += n
+	}
+	if cmd.KeySpace == "" {
+		return deleted, nil
+	}
+	destroyed, err := t.exec(ctx, sqlDestroyKeys, cmd.Owner.Tenant, cmd.KeySpace)
+	if err == nil {
+		_, err = t.exec(ctx, sqlForgetKeys, cmd.Owner.Tenant, cmd.KeySpace)
+	}
+	return deleted + destroyed, err
+}
