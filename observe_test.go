@@ -1,9 +1,12 @@
 package tokenvault_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -110,6 +113,27 @@ func TestOutcomes(t *testing.T) {
 	} {
 		if got := tokenvault.OutcomeOf(tc.err); got != tc.want {
 			t.Errorf("%v is %q, not %q", tc.err, got, tc.want)
+		}
+	}
+}
+
+// A sentinel that has no outcome would be counted as internal, which is alarming.
+func TestEverySentinelHasAnOutcome(t *testing.T) {
+	declared, err := os.ReadFile("errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, err := os.ReadFile("observe.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sentinels := regexp.MustCompile(`(?m)^\t(Err\w+)\s+= errors\.New`).FindAllSubmatch(declared, -1)
+	if len(sentinels) < 10 {
+		t.Fatalf("errors.go declares %d sentinels", len(sentinels))
+	}
+	for _, s := range sentinels {
+		if !bytes.Contains(named, append([]byte("{"), append(s[1], ',')...)) {
+			t.Errorf("%s has no outcome: add it to OutcomeOf", s[1])
 		}
 	}
 }

@@ -25,7 +25,7 @@ type process struct {
 
 // launch starts a server and returns when it has printed its address.
 func launch(ctx context.Context, name string, args ...string) (*process, error) {
-	p := &process{cmd: exec.CommandContext(ctx, name, args...)}
+	p := &process{cmd: exec.CommandContext(ctx, name, args...)} //nolint:gosec // our own programs
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

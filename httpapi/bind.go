@@ -43,8 +43,9 @@ func formOf(in reflect.Type) *form {
 
 // form returns that of a struct, whose tags are read once.
 func (a *api) form(in reflect.Type) *form {
-	if known, ok := a.forms.Load(in); ok {
-		return known.(*form) //nolint:forcetypeassert,revive // nothing else is stored
+	stored, _ := a.forms.Load(in)
+	if known, ok := stored.(*form); ok {
+		return known
 	}
 	f := formOf(in)
 	a.forms.Store(in, f)

@@ -103,7 +103,7 @@ func (*canaryFlow) Begin(_ context.Context, in tokenvault.BeginInput) (tokenvaul
 	return tokenvault.Step{URL: in.Provider.OAuth2.AuthorizationURL + "?" + q.Encode(), Private: tokenvault.NewSecret("canary-verifier")}, nil
 }
 
-func (*canaryFlow) Complete(_ context.Context, in tokenvault.CompleteInput) (tokenvault.Completed, error) { //nolint:unparam // implements tokenvault.Redirecting
+func (*canaryFlow) Complete(_ context.Context, in tokenvault.CompleteInput) (tokenvault.Completed, error) {
 	return tokenvault.Completed{
 		Credential: canaryCredential(), Account: tokenvault.Account{ID: "canary-account", Label: "canary@mail.example"},
 		Scopes: in.Scopes, ExpiresIn: time.Hour,

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -52,9 +53,13 @@ func endSpan(span trace.Span, outcome tokenvault.Outcome) {
 		return
 	}
 	span.SetAttributes(attribute.String("tokenvault.outcome", string(outcome)))
-	switch outcome {
-	case tokenvault.OutcomeInternal, tokenvault.OutcomeProviderError, tokenvault.OutcomeUncertain, "unavailable", "unsealable":
+	if slices.Contains(failures(), outcome) {
 		span.SetStatus(codes.Error, "")
 	}
 	span.End()
+}
+
+// failures are the outcomes that an operator has to look at.
+func failures() []tokenvault.Outcome {
+	return []tokenvault.Outcome{tokenvault.OutcomeInternal, tokenvault.OutcomeProviderError, tokenvault.OutcomeUncertain, "unavailable", "unsealable"}
 }

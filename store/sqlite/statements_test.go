@@ -23,7 +23,12 @@ func TestStatementsAreKept(t *testing.T) {
 		mustRead(t, conn, text, 1)
 	}
 	kept := func() (n int) {
-		err := conn.Raw(func(c any) error { n = len(c.(*keepingConn).kept); return nil })
+		err := conn.Raw(func(c any) error {
+			if keeping, ok := c.(*keepingConn); ok {
+				n = len(keeping.kept)
+			}
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
