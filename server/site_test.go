@@ -114,6 +114,8 @@ func newSite(t *testing.T, op *testop.OP, dir string, flags ...string) *site {
 	s := &site{op: op, log: &journal{}, shown: &journal{}}
 	s.cfg = parse(t, append([]string{
 		"--data-dir=" + dir, "--listen=127.0.0.1:0", "--allow-hosts=" + strings.TrimPrefix(op.Issuer, "http://"), "--log-level=debug",
+		// Tests ask more than anybody may; what limits do has tests of its own.
+		"--limit-key=0", "--limit-user=0", "--limit-connects=0", "--limit-failures=0", "--limit-token-endpoint=0",
 	}, flags...)...)
 	s.serve(t)
 	app, err := s.SetApp(t.Context(), s.admin, tokenvault.AppInput{
