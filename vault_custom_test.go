@@ -337,7 +337,9 @@ func TestAGrantIsEndedAfterItsProviderWasDeleted(t *testing.T) {
 		}
 	}
 	cancel()
-	<-done
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 	if _, _, revoked := r.flow.counts(); len(revoked) != 1 {
 		t.Errorf("revoked %v", revoked)
 	}
@@ -458,4 +460,30 @@ func TestAWarmResolveDoesNotAskForTheProvider(t *testing.T) {
 			t.Error("a new provider is not seen after five seconds")
 		}
 	})
+}
+
+func TestCheckAppAsksTheTokenEndpoint(t *testing.T) {
+	r := newRig(t, custom)
+	found, err := r.CheckApp(t.Context(), admin, "", "mail")
+	if err != nil || found.CallbackURL != r.CallbackURL(found.App) || found.App.ClientID != "client" {
+		t.Fatalf("found = %+v, %v", found, err)
+	}
+	if exchanges, _, _ := r.flow.counts(); exchanges != 1 || found.Exchange != nil {
+		t.Errorf("%d exchanges, %v: want what the flow said", exchanges, found.Exchange)
+	}
+	if n := len(r.connections(t)); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+	for name, actor := range map[string]tokenvault.Actor{"user": aliceUser, "agent": aliceAgent, "another's administrator": boss} {
+		if _, err := r.CheckApp(t.Context(), actor, "", "mail"); !errors.Is(err, tokenvault.ErrDenied) {
+			t.Errorf("by %s: %v, want ErrDenied", name, err)
+		}
+	}
+	r.define(t, boss, "ops", crm())
+	if _, err := r.CheckApp(t.Context(), boss, "ops", "crm"); !errors.Is(err, tokenvault.ErrNoApp) {
+		t.Errorf("without an app: %v, want ErrNoApp", err)
+	}
+	if _, err := r.CheckApp(t.Context(), admin, "", "crm"); !errors.Is(err, tokenvault.ErrNotFound) {
+		t.Errorf("an organization's provider, for the tenant: %v, want ErrNotFound", err)
+	}
 }

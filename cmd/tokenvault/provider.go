@@ -19,6 +19,7 @@ type providerCmd struct {
 	Lint   providerLintCmd   `cmd:"" help:"Check provider files, or all providers."`
 	New    providerNewCmd    `cmd:"" help:"Print a provider file to fill in."`
 	Add    providerAddCmd    `cmd:"" help:"Define a provider of your own, or replace its definition."`
+	Try    providerTryCmd    `cmd:"" help:"Walk a real connect at a provider, and say what is wrong."`
 	Remove providerRemoveCmd `cmd:"" help:"Remove a provider of your own."`
 }
 
@@ -57,7 +58,7 @@ func allProviders(ctx context.Context, cfg server.Config, std streams, organizat
 	for p := range cat.All() {
 		all = append(all, knownProvider{p, "catalog"})
 	}
-	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(cfg.DatabasePath()); errors.Is(err, os.ErrNotExist) && !cfg.UsesPostgres() {
 		return all, nil
 	}
 	err = withVault(ctx, cfg, std, func(o *server.Opened) error {
