@@ -16,12 +16,20 @@ import (
 // Every column costs, so what the query fixes already is not read again. The
 // plus signs do nothing in SQLite, but without them the driver copies the
 // declared type of every column at every call.
-const sqlFindUsable = `SELECT clock.now, +c.id, c.user_id = ?4, +c.auth_method, +c.app_id, +c.account_id, +c.account_label,
+const sqlFindUsable = sqlFindHead + `c.user_id IN (?4, ?5)` + sqlFindTail
+
+// sqlFindOwn is the same for an owner outside any organization, who sees no rows
+// but their own: SQLite builds a table for the list, at an eighth of the time.
+const sqlFindOwn = sqlFindHead + `c.user_id = ?4` + sqlFindTail
+
+const sqlFindHead = `SELECT clock.now, +c.id, c.user_id = ?4, +c.auth_method, +c.app_id, +c.account_id, +c.account_label,
 		+c.status, +c.reason, +c.scopes, +c.version, +c.expires_at, +c.obtained_at, +c.created_at, +c.updated_at, +c.revoked_at, +c.shared_by,
 		+c.key_space, +c.key_version, +c.sealed,
 		+p.id, +p.scopes, +p.release, +p.granted_at, +p.expires_at, +k.wrapped
 	FROM (SELECT ` + sqlNow + ` AS now) AS clock
-	LEFT JOIN connections AS c ON c.tenant = ?2 AND c.organization_id = ?3 AND c.user_id IN (?4, ?5)
+	LEFT JOIN connections AS c ON c.tenant = ?2 AND c.organization_id = ?3 AND `
+
+const sqlFindTail = `
 		AND c.provider_id = ?6 AND (?7 = '' OR c.id = ?7)
 	LEFT JOIN permissions AS p ON p.tenant = ?2 AND p.connection_id = c.id AND p.agent_id = ?8
 		AND p.organization_id = ?3 AND p.user_id = ?4 AND (p.expires_at = 0 OR p.expires_at > clock.now)
@@ -39,7 +47,11 @@ func (s *Store) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenva
 }
 
 func (s *Store) find(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
-	rows, err := s.reader.QueryContext(ctx, sqlFindUsable, s.boundNow(), q.Owner.Tenant, q.Owner.OrganizationID, q.Owner.UserID,
+	query := sqlFindUsable
+	if q.Owner.OrganizationID == "" {
+		query = sqlFindOwn
+	}
+	rows, err := s.reader.QueryContext(ctx, query, s.boundNow(), q.Owner.Tenant, q.Owner.OrganizationID, q.Owner.UserID,
 		shared(q.Owner), q.ProviderID, q.ConnectionID, q.AgentID)
 	if err != nil {
 		return tokenvault.Found{}, err

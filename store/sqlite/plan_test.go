@@ -11,7 +11,7 @@ import (
 func TestQueriesUseAnIndex(t *testing.T) {
 	s := openNew(t, nil)
 	for name, query := range map[string]string{
-		"FindUsable": sqlFindUsable, "GetAPIKey": sqlGetAPIKey,
+		"FindUsable": sqlFindUsable, "FindUsable of an own one": sqlFindOwn, "GetAPIKey": sqlGetAPIKey,
 		"GetConnection": sqlGetConnection, "FindAccount": sqlFindAccount, "ListConnections": sqlListConnections,
 		"Revoke": sqlRevoke, "insert connection": sqlInsertConnection, "renew connection": sqlRenewConnection,
 		"BeginRefresh": sqlBeginRefresh, "turn": sqlGetTurn, "CommitRefresh": sqlCommitRefresh, "FailRefresh": sqlFailRefresh,
@@ -45,14 +45,16 @@ func TestQueriesUseAnIndex(t *testing.T) {
 }
 
 func TestFindUsableNeverScans(t *testing.T) {
-	var searches int
-	for _, step := range plan(t, openNew(t, nil), sqlFindUsable) {
-		if strings.HasPrefix(step, "SEARCH ") {
-			searches++
+	for _, query := range []string{sqlFindUsable, sqlFindOwn} {
+		var searches int
+		for _, step := range plan(t, openNew(t, nil), query) {
+			if strings.HasPrefix(step, "SEARCH ") {
+				searches++
+			}
 		}
-	}
-	if searches != 3 {
-		t.Errorf("%d index searches, want one for each of the three tables", searches)
+		if searches != 3 {
+			t.Errorf("%d index searches, want one for each of the three tables: %s", searches, query)
+		}
 	}
 }
 
