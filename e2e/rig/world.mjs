@@ -17,6 +17,7 @@ import { COOKIE, startHost } from './host.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const binary = process.env.TOKENVAULT ?? path.join(root, 'bin', 'tokenvault');
 const client = { id: 'vault-basic', secret: 'secret-of-vault-basic-7f3a9c51d2' };
+const deviceClient = { id: 'vault-device', secret: 'secret-of-vault-device-5a1f8b6c20' };
 
 async function freePort() {
   const server = http.createServer();
@@ -70,14 +71,15 @@ oauth2:
   revocationUrl: ${reached}/token/revocation
   userInfoUrl: ${reached}/me
   jwksUrl: ${reached}/jwks
+  deviceAuthorizationUrl: ${reached}/device/auth
   alwaysScopes: [openid, offline_access]
   authorizationParams: {prompt: consent}
 `;
 
-/** One vault with all that is around it. Options: mode, coop. */
-export async function startWorld({ mode = 'session', coop = 'same-origin' } = {}) {
+/** One vault with all that is around it. Options: mode, coop, device (connect by a code rather than a redirect). */
+export async function startWorld({ mode = 'session', coop = 'same-origin', device = false } = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
-  const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode);
+  const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode, device);
   try {
     await world.start(coop);
   } catch (err) {
@@ -92,9 +94,10 @@ class World {
   keys = new Map();
   shown = []; // what the vault answered to browsers
 
-  constructor(dir, mode) {
+  constructor(dir, mode, device) {
     this.dir = dir;
     this.mode = mode;
+    this.device = device;
   }
 
   async start(coop) {
@@ -156,8 +159,10 @@ class World {
       TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
     };
     Object.assign(this.env, await this.userSettings());
-    const set = ['app', 'set', 'idp', '--client-id', client.id, '--secret-file', '-'];
-    const printed = await run(binary, set, { env: this.env, input: `${client.secret}\n` });
+    if (this.device) this.env.TOKENVAULT_DEVICE_AUTHORIZATION = 'idp';
+    const { id, secret } = this.device ? deviceClient : client;
+    const set = ['app', 'set', 'idp', '--client-id', id, '--secret-file', '-'];
+    const printed = await run(binary, set, { env: this.env, input: `${secret}\n` });
     const redirectURL = printed.split('provider: ')[1];
     await fetch(`${this.control}/callbacks`, { method: 'PUT', body: JSON.stringify([redirectURL]) });
     this.callback = redirectURL;
