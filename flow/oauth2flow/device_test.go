@@ -141,6 +141,13 @@ func TestC25AnotherUserCannotFinishADeviceFlow(t *testing.T) {
 	if _, err := v.poll(t, bobUser, other.ID, d); !errors.Is(err, tokenvault.ErrStateInvalid) {
 		t.Errorf("another user's request: %v, want ErrStateInvalid", err)
 	}
+	mine, err := v.RequestConnect(t.Context(), aliceUser, tokenvault.ConnectRequest{ProviderID: v.provider})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.poll(t, aliceUser, mine.ID, d); !errors.Is(err, tokenvault.ErrStateInvalid) {
+		t.Errorf("another request of the same user: %v, want ErrStateInvalid", err)
+	}
 	elsewhere := d
 	elsewhere.CookieValue = tokenvault.NewSecret("another browser")
 	if _, err := v.poll(t, aliceUser, asked.ID, elsewhere); !errors.Is(err, tokenvault.ErrStateInvalid) {
