@@ -18,7 +18,7 @@ type CustomProvider struct {
 // redirects reports whether to, put in from's place, could send what users
 // entrusted to from somewhere else, or give more of it away. Only what is listed
 // here is known not to: a host less, texts, and what shapes an authorization
-// request or the reading of an answer.
+// request or the reading of an answer. Where people sign in is not.
 func redirects(from, to Provider) bool {
 	for _, host := range to.Hosts {
 		if !from.AllowsHost(host) {
@@ -38,7 +38,7 @@ func harmless(p Provider) Provider {
 		return p
 	}
 	o := *p.OAuth2
-	o.AuthorizationURL, o.AuthorizationParams = "", nil
+	o.AuthorizationParams = nil
 	o.DefaultScopes, o.AlwaysScopes, o.ScopeParam, o.ScopeSeparator = nil, nil, "", ""
 	o.TokenPath, o.DefaultLifetime, o.RejectedCodes, o.AccountLabel = "", 0, nil, nil
 	o.Setup, o.ConsoleURL = nil, ""

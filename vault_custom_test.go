@@ -267,6 +267,7 @@ func TestAUsedProviderIsNotRedirected(t *testing.T) {
 	for name, edit := range map[string]func(*tokenvault.Provider){
 		"token endpoint":      func(p *tokenvault.Provider) { p.OAuth2.TokenURL = "https://evil.example/token" },
 		"issuer":              func(p *tokenvault.Provider) { p.OAuth2.Issuer = "https://evil.example" },
+		"sign-in page":        func(p *tokenvault.Provider) { p.OAuth2.AuthorizationURL = "https://evil.example/authorize" },
 		"revocation endpoint": func(p *tokenvault.Provider) { p.OAuth2.RevocationURL = "https://evil.example/revoke" },
 		"userinfo endpoint":   func(p *tokenvault.Provider) { p.OAuth2.UserInfoURL = "https://evil.example/me" },
 		"pushed requests":     func(p *tokenvault.Provider) { p.OAuth2.PushedAuthorizationURL = "https://evil.example/par" },
