@@ -28,7 +28,7 @@ func tests(t *testing.T) map[string][]string {
 		default:
 			return nil
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // our own sources
+		text, err := os.ReadFile(path)
 		for _, match := range names.FindAllSubmatch(text, -1) {
 			found[filepath.ToSlash(path)] = append(found[filepath.ToSlash(path)], string(match[1]))
 		}
@@ -54,7 +54,7 @@ func TestDocumentedTestsExist(t *testing.T) {
 	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z0-9]\\w*)(…?)`(?: \\(`?([\\w./-]+_test\\.go)`?\\))?")
 	inRig := regexp.MustCompile("`(e2e/rig/[\\w-]+\\.test\\.mjs)`: “([^”]+)”")
 	for _, document := range []string{"docs/parity.md", "docs/threat-model.md"} {
-		text, err := os.ReadFile(document) //nolint:gosec // one of the two above
+		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
 		}
