@@ -43,6 +43,7 @@ func TestK6NoSecretIsAnywhere(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	for mode, run := range map[string]func(*testing.T) (*site, *secrets){
 		"session": throughSession, "verifier": throughVerifier, "assertion": throughAssertion, "signin": throughSignIn,
+		"device": throughDevice,
 	} {
 		t.Run(mode, func(t *testing.T) {
 			s, found := run(t)
@@ -354,6 +355,40 @@ func throughSignIn(t *testing.T) (*site, *secrets) {
 		t.Errorf("connecting: status %d: %s", end.status, end.text)
 	}
 	found.never = append(found.never, login.Issued(t)...)
+	return s, found
+}
+
+// throughDevice: the owner enters a code at the provider.
+func throughDevice(t *testing.T) (*site, *secrets) {
+	t.Helper()
+	op, found := testop.Start(t, testop.Options{}), &secrets{}
+	s := newSite(t, op, filepath.Join(t.TempDir(), "data"), append(session(t), "--device-authorization=idp", define(t, op, fmt.Sprintf(
+		`authorizationUrl: "%[1]s/auth", tokenUrl: "%[1]s/token", deviceAuthorizationUrl: "%[1]s/device/auth", userInfoUrl: "%[1]s/me", jwksUrl: "%[1]s/jwks",
+alwaysScopes: [openid, offline_access]`, op.Issuer)))...)
+	_, err := s.SetApp(t.Context(), s.admin, tokenvault.AppInput{
+		ProviderID: "idp", ClientID: "vault-device", ClientSecret: tokenvault.NewSecret("secret-of-vault-device-5a1f8b6c20"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := s.agent(t, "alice")
+	req := mustAsk(t, agent)
+	code, err := s.StartDevice(t.Context(), s.person("alice"), tokenvault.StartConnect{AuthRequestID: req.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found.answered = append(found.answered, code.CookieValue.Reveal())
+	testop.NewPerson(t, "alice").EnterCode(t, code.VerificationURL, code.UserCode, true)
+	for status := req.Status; status == tokenvault.AuthPending; {
+		<-time.After(code.Interval)
+		polled, err := s.PollDevice(t.Context(), s.person("alice"), tokenvault.PollDevice{AuthRequestID: req.ID, Attempt: code.Attempt, Browser: code.CookieValue})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status = polled.Request.Status
+	}
+	s.expire(t)
+	mustResolve(t, agent)
 	return s, found
 }
 

@@ -101,7 +101,7 @@ function memoryAdapter() {
 }
 
 const issued = [];
-for (const kind of ['access_token', 'refresh_token', 'authorization_code']) {
+for (const kind of ['access_token', 'refresh_token', 'device_code', 'authorization_code']) {
   provider.on(`${kind}.saved`, (token) => issued.push(token.jti));
 }
 provider.on('grant.success', (ctx) => issued.push(...[ctx.oidc.params.code_verifier, ctx.body.id_token].filter(Boolean)));
