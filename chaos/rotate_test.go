@@ -82,7 +82,7 @@ func TestK4KilledRotationsUnderTraffic(t *testing.T) {
 // command returns a command of the operator's on the world's data.
 func (w *world) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), w.binary, args...) //nolint:gosec // built above
+	cmd := exec.CommandContext(t.Context(), w.binary, args...)
 	cmd.Env = w.env
 	return cmd
 }

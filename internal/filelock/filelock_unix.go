@@ -20,7 +20,7 @@ func Try(file *os.File) (bool, error) { return try(file, unix.LOCK_EX) }
 func TryShared(file *os.File) (bool, error) { return try(file, unix.LOCK_SH) }
 
 func try(file *os.File, how int) (bool, error) {
-	err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB) //nolint:gosec // a file descriptor is a small number
+	err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EINTR) {
 		return false, nil
 	}
