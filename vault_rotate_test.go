@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -399,5 +402,34 @@ func TestVerifyNamesWhatCannotBeRead(t *testing.T) {
 	want := tokenvault.Unreadable{Tenant: "default", Table: "connection", ID: rows[0].ID, KeySpace: broken.KeySpace, KeyVersion: 1}
 	if err != nil || len(found.Unreadable) != 1 || found.Unreadable[0] != want {
 		t.Errorf("found %+v, %v; want %+v", found.Unreadable, err, want)
+	}
+}
+
+// Rotation and verification open what is sealed at every place. A token is not
+// stored, and the tenant's keys stay.
+func TestEveryPlaceIsKnownToRotation(t *testing.T) {
+	known, err := os.ReadFile("vault_keys.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (\(v \*Vault\) )?([a-z]\w*Place)\(`).FindAllStringSubmatch(string(text), -1) {
+			found++
+			if name := m[2]; name != "tokenPlace" && !strings.Contains(string(known), name+"(") {
+				t.Errorf("%s: what is sealed at %s is not in placesOf", file, name)
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("%d places found: the test proves nothing", found)
 	}
 }
