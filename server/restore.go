@@ -43,6 +43,9 @@ type Restored struct {
 // the root key opens its data keys. Every connection in it is marked uncertain, so
 // that a refresh token which may have been spent since is sent at most once.
 func Restore(ctx context.Context, cfg Config, file string, log *slog.Logger) (done Restored, err error) {
+	if cfg.UsesPostgres() {
+		return done, errors.New("the vault is in a PostgreSQL database: restore that with its own tools, then run the statement that docs/operations.md has for it before a server starts")
+	}
 	if _, err := os.Lstat(cfg.KeyPath()); cfg.RootKey.IsZero() && err != nil {
 		return done, fmt.Errorf("key-file: %s cannot be found (%w): put the root key of the backup there first", cfg.KeyPath(), reason(err))
 	}
