@@ -49,8 +49,8 @@ type Store interface {
 // tells what others did.
 type Listener interface {
 	// Listen calls settled with the id of each auth request that any process
-	// settles, until ctx ends. It may miss some: who waits looks at the store now and
-	// then too.
+	// settles, until ctx ends, and returns its error. It may miss some: who waits
+	// looks at the store now and then too.
 	Listen(ctx context.Context, settled func(authRequestID string)) error
 }
 

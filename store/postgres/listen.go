@@ -30,7 +30,7 @@ func (s *Store) Listen(ctx context.Context, settled func(authRequestID string)) 
 	for ctx.Err() == nil {
 		heard, err := s.listenOnce(ctx, settled)
 		if ctx.Err() != nil {
-			break
+			return ctx.Err()
 		}
 		if heard {
 			pause = time.Second
@@ -43,7 +43,7 @@ func (s *Store) Listen(ctx context.Context, settled func(authRequestID string)) 
 		}
 		pause = min(2*pause, reconnectMost)
 	}
-	return nil
+	return ctx.Err()
 }
 
 // channel is what settlements are told on. Other schemas of the database have
