@@ -11,6 +11,7 @@ import (
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
+	"github.com/ai-token-vault/tokenvault/store/postgres"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
 
@@ -29,7 +30,7 @@ func (o *Opened) Backup(ctx context.Context, path string) error {
 
 // Restored tells what a restore did.
 type Restored struct {
-	// Kept is where the database of before is now; empty if there was none.
+	// Kept is where the SQLite database of before is now; empty if there was none.
 	Kept string
 	// Uncertain is how many connections are tried once and, if their provider has
 	// moved on since the backup, ask their owner to connect again.
@@ -44,7 +45,7 @@ type Restored struct {
 // that a refresh token which may have been spent since is sent at most once.
 func Restore(ctx context.Context, cfg Config, file string, log *slog.Logger) (done Restored, err error) {
 	if cfg.UsesPostgres() {
-		return done, errors.New("the vault is in a PostgreSQL database: restore that with its own tools, then run the statement that docs/operations.md has for it before a server starts")
+		return done, errors.New("the vault is in a PostgreSQL database: restore that with its own tools, then run 'tokenvault restore --database'")
 	}
 	if _, err := os.Lstat(cfg.KeyPath()); cfg.RootKey.IsZero() && err != nil {
 		return done, fmt.Errorf("key-file: %s cannot be found (%w): put the root key of the backup there first", cfg.KeyPath(), reason(err))
@@ -75,6 +76,47 @@ func Restore(ctx context.Context, cfg Config, file string, log *slog.Logger) (do
 	}
 	done.Kept, err = sqlite.Replace(cfg.DatabasePath(), copied)
 	return done, err
+}
+
+// RestoreDatabase makes a PostgreSQL database fit to be served that its own tools
+// have taken back to an earlier time. It proves that the root key opens it, brings
+// its schema up to date unless that is somebody else's, and marks every connection
+// of every tenant uncertain, as [Restore] does. It fails with
+// [tokenvault.ErrConflict] while servers or commands are connected, unless force is
+// set.
+func RestoreDatabase(ctx context.Context, cfg Config, force bool, log *slog.Logger) (done Restored, err error) {
+	if !cfg.UsesPostgres() {
+		return done, errors.New("no PostgreSQL database is configured: set TOKENVAULT_DATABASE_URL or --database-url-file, or name the file of a SQLite backup")
+	}
+	if err := checkSharedKey(cfg); err != nil {
+		return done, err
+	}
+	dsn, err := cfg.directURL()
+	if err != nil {
+		return done, err
+	}
+	sessions, err := postgres.Sessions(ctx, dsn)
+	switch {
+	case err != nil:
+		return done, err
+	case sessions > 0 && !force:
+		return done, fmt.Errorf("the database is in use, by sessions named tokenvault (%d): stop every server and command on it first, "+
+			"or say --force if these are a pooler's: %w", sessions, tokenvault.ErrConflict)
+	}
+	store, err := openPostgres(ctx, cfg, log)
+	if err != nil {
+		return done, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if done.Unreadable, err = proveKey(ctx, cfg, store, log); err != nil {
+		return done, err
+	}
+	done.Uncertain, err = store.MarkUncertain(ctx, restoredEvent(cfg))
+	return done, err
+}
+
+func restoredEvent(cfg Config) tokenvault.Event {
+	return tokenvault.Event{Kind: tokenvault.EventRestored, Tenant: cfg.Tenant, ActorKind: tokenvault.ActorAdmin, ActorID: "operator"}
 }
 
 // checkBackup refuses what is not a backup: also a database that is in use, whose
@@ -123,9 +165,7 @@ func prepare(ctx context.Context, cfg Config, path string, log *slog.Logger) (do
 	if done.Unreadable, err = proveKey(ctx, cfg, store, log); err != nil {
 		return done, err
 	}
-	done.Uncertain, err = store.MarkUncertain(ctx, tokenvault.Event{
-		Kind: tokenvault.EventRestored, Tenant: cfg.Tenant, ActorKind: tokenvault.ActorAdmin, ActorID: "operator",
-	})
+	done.Uncertain, err = store.MarkUncertain(ctx, restoredEvent(cfg))
 	return done, err
 }
 

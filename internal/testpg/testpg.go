@@ -212,3 +212,33 @@ func (s *Server) exec(ctx context.Context, database string, statements ...string
 	}
 	return nil
 }
+
+// Dump writes a database of [Server.Database] to a file, as pg_dump does while it is
+// used, and returns the file.
+func (s *Server) Dump(t testing.TB, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.Dir(), fmt.Sprintf("dump%d", s.databases.Add(1)))
+	if err := s.run("pg_dump", "--format=custom", "--file="+file, "--dbname="+s.Superuser(strings.TrimPrefix(u.Path, "/"))); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Restore puts a dump in the place of the database it was made of. Nobody may be
+// connected to it.
+func (s *Server) Restore(t testing.TB, dsn, file string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimPrefix(u.Path, "/")
+	s.Exec(t, "postgres", "DROP DATABASE "+name, "CREATE DATABASE "+name+" OWNER "+u.User.Username())
+	if err := s.run("pg_restore", "--exit-on-error", "--dbname="+s.Superuser(name), file); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -96,6 +96,7 @@ func withProvider(dsn string, opts *MigrateOptions, use func(*sql.DB, *goose.Pro
 	if err != nil {
 		return errBadDSN
 	}
+	named(config)
 	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()

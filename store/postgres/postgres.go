@@ -83,8 +83,9 @@ type Store struct {
 var _ tokenvault.Store = (*Store)(nil)
 
 // Open connects to the database that dsn names, a URL or key-value string as in
-// the PostgreSQL documentation, section 34.1.1. The schema must be up to date:
-// see [Migrate]. Errors never hold the dsn.
+// the PostgreSQL documentation, section 34.1.1. Its sessions are called
+// "tokenvault", unless dsn names an application_name. The schema must be up to
+// date: see [Migrate]. Errors never hold the dsn.
 func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -99,6 +100,7 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Store, error) {
 	if opts.Pooler {
 		config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+	named(config.ConnConfig)
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: connect: %w", plain(err))
@@ -135,6 +137,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error)
 		if s.listenConfig, err = pgx.ParseConfig(opts.ListenDSN); err != nil {
 			return nil, errBadDSN
 		}
+		named(s.listenConfig)
 	}
 	if err := s.checkSchema(ctx); err != nil {
 		return nil, err
