@@ -110,8 +110,8 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// Open reads a key file. It refuses one that others may read or write, and one
-// that is not whole; no error holds anything of its content.
+// Open reads a key file. It refuses one that others may read or write, unless its
+// mode is 0440, and one that is not whole; no error holds anything of its content.
 func Open(path string) (*Keyring, error) {
 	f, seen, err := read(path)
 	if err != nil {
@@ -153,6 +153,11 @@ func read(path string) (f file, seen stamp, err error) {
 	return f, seen, nil
 }
 
+// handedOver is the mode of a file that nobody may write and one group, or one user
+// by an access control list, may read: systemd hands credentials over so, and
+// Kubernetes the files of a secret.
+const handedOver = 0o440
+
 func readText(path string) (text []byte, seen stamp, err error) {
 	f, err := os.Open(path) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -165,7 +170,7 @@ func readText(path string) (text []byte, seen stamp, err error) {
 		return nil, seen, err
 	case !info.Mode().IsRegular():
 		return nil, seen, fmt.Errorf("%s is not a regular file", path)
-	case info.Mode().Perm()&0o077 != 0:
+	case info.Mode().Perm()&0o077 != 0 && info.Mode().Perm() != handedOver:
 		return nil, seen, fmt.Errorf("%s can be read or written by others: run 'chmod 600 %s'", path, path)
 	}
 	text, err = io.ReadAll(io.LimitReader(f, maxFile))

@@ -41,13 +41,19 @@ func TestAKeyFileIsItsOwnersAlone(t *testing.T) {
 	if _, err := keyring.Create(path); err == nil {
 		t.Error("Create replaced a file")
 	}
-	for _, mode := range []os.FileMode{0o604, 0o640, 0o602, 0o620} {
+	for _, mode := range []os.FileMode{0o604, 0o640, 0o602, 0o620, 0o444, 0o460} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := keyring.Open(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 			t.Errorf("mode %o: err = %v, want the command to run", mode, err)
 		}
+	}
+	if err := os.Chmod(path, 0o440); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring.Open(path); err != nil {
+		t.Errorf("a file as service managers hand it over: %v", err)
 	}
 }
 
