@@ -52,10 +52,9 @@ func (b *bench) footprint(ctx context.Context) ([]result, error) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// serveArgs starts the shipped binary with its defaults on the seeded directory. One
-// key sends everything, so its limit is in the way but never reached.
+// serveArgs starts the shipped binary with its defaults on the seeded directory.
 func (b *bench) serveArgs() []string {
-	return []string{"serve", "--data-dir", filepath.Dir(b.seeded.path), "--listen", "127.0.0.1:0", "--limit-key", "1000000"}
+	return []string{"serve", "--data-dir", filepath.Dir(b.seeded.path), "--listen", "127.0.0.1:0"}
 }
 
 func (b *bench) idleMemory(ctx context.Context) (float64, error) {

@@ -41,7 +41,7 @@ func (b *bench) postResolve(ctx context.Context, base string) (*http.Request, er
 	body := strings.NewReader(`{"scopes":["repo"],"release":"token"}`)
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/credentials/github/resolve", body)
 	if err == nil {
-		r.Header.Set("Authorization", "Bearer "+b.seeded.key.Reveal())
+		r.Header.Set("Authorization", "Bearer "+b.seeded.nextKey().Reveal())
 		r.Header.Set("Content-Type", "application/json")
 	}
 	return r, err

@@ -25,7 +25,11 @@ type seedOptions struct {
 	flow     tokenvault.Refresher // default none
 }
 
-// seeded is a data directory with one connection and one key.
+// keyCount is how many keys send the requests in turn, so that none comes near its
+// limit.
+const keyCount = 256
+
+// seeded is a data directory with one connection and the keys of its agent.
 type seeded struct {
 	store    *sqlite.Store
 	sealer   tokenvault.Sealer
@@ -34,7 +38,8 @@ type seeded struct {
 	vault    *tokenvault.Vault
 	provider string
 	path     string // of the database
-	key      tokenvault.Secret
+	keys     []tokenvault.Secret
+	sent     atomic.Int64 // requests so far
 	agent    tokenvault.Actor
 }
 
@@ -76,9 +81,18 @@ func seed(ctx context.Context, opts seedOptions) (*seeded, error) {
 	if err := s.connect(ctx, s.agent); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	_, s.key, err = s.vault.CreateAPIKey(ctx, admin(), tokenvault.APIKeyInput{Name: "bench", Kind: tokenvault.ActorAgent, Owner: s.agent.Owner})
-	return s, err
+	for range keyCount {
+		_, key, err := s.vault.CreateAPIKey(ctx, admin(), tokenvault.APIKeyInput{Name: "bench", Kind: tokenvault.ActorAgent, Owner: s.agent.Owner})
+		if err != nil {
+			return nil, err
+		}
+		s.keys = append(s.keys, key)
+	}
+	return s, nil
 }
+
+// nextKey returns the key whose turn it is.
+func (s *seeded) nextKey() tokenvault.Secret { return s.keys[s.sent.Add(1)%keyCount] }
 
 func admin() tokenvault.Actor {
 	return tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "bench", Owner: tokenvault.Owner{Tenant: tokenvault.DefaultTenant}}
