@@ -53,7 +53,7 @@ func envTags(of reflect.Type) (names []string) {
 
 func readText(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // our own sources
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
