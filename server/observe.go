@@ -49,7 +49,8 @@ func (s *Server) serveMetrics() (stop func()) {
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	go func() {
-		if err := srv.Serve(s.metrics); !errors.Is(err, http.ErrServerClosed) {
+		err := srv.Serve(s.metrics)
+		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) { // whichever is closed first
 			s.log.Error("metrics are not served any more", slog.Any("error", err))
 		}
 	}()
