@@ -246,13 +246,13 @@ func TestALastUseThatCannotBeNotedIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, counted, key, text := keyRig(t, tokenvault.APIKeyInput{})
 		r.authenticates(t, text)
-		counted.refuse = tokenvault.ErrUnavailable
+		counted.refuse.Store(true)
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		go func() { _ = r.Run(ctx) }()
 		wait(time.Minute)
 		synctest.Wait()
-		counted.refuse = nil
+		counted.refuse.Store(false)
 		wait(time.Minute)
 		synctest.Wait()
 		if found, err := r.store.GetAPIKey(t.Context(), key.ID); err != nil || found.LastUsedAt.IsZero() {

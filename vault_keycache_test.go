@@ -21,12 +21,12 @@ type readKeys struct {
 	reads   atomic.Int32
 	touches atomic.Int32
 	after   func()
-	refuse  error // of TouchAPIKeys
+	refuse  atomic.Bool // TouchAPIKeys
 }
 
 func (s *readKeys) TouchAPIKeys(ctx context.Context, tenant string, ids []string) error {
-	if s.refuse != nil {
-		return s.refuse
+	if s.refuse.Load() {
+		return tokenvault.ErrUnavailable
 	}
 	s.touches.Add(1)
 	return s.Store.TouchAPIKeys(ctx, tenant, ids)
