@@ -14,16 +14,17 @@ format)
 generated)
 	# Compared with the work tree rather than the last commit, so that a change
 	# and its regenerated file can be checked together before they are committed.
-	file=httpapi/openapi.json
-	if [[ ! -f "$file" ]]; then exit 0; fi
-	before=$(mktemp)
-	trap 'rm -f "$before"' EXIT
-	cp "$file" "$before"
+	files=(httpapi/openapi.json catalog/shipped.json)
+	before=$(mktemp -d)
+	trap 'rm -rf "$before"' EXIT
+	cp --parents "${files[@]}" "$before"
 	go generate ./...
-	if ! diff -u "$before" "$file" >&2; then
-		echo "$file was out of date and has been regenerated: commit it" >&2
-		exit 1
-	fi
+	for file in "${files[@]}"; do
+		if ! diff -u "$before/$file" "$file" >&2; then
+			echo "$file was out of date and has been regenerated: commit it" >&2
+			exit 1
+		fi
+	done
 	;;
 web)
 	if [[ ! -f web/package.json ]]; then exit 0; fi
