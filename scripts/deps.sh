@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo miss, and nothing that is there already:
 # a C compiler (race detector), Node, the Node packages of e2e, Chromium, and a
-# PostgreSQL server (its binaries: tests run clusters of their own).
+# PostgreSQL server and PgBouncer (their binaries: tests run their own).
 # Works on Debian and its relatives, as root or with sudo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -88,4 +88,7 @@ if [[ -f e2e/package.json ]] && ! have chromium; then
 fi
 if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
 	apt postgresql
+fi
+if ! [[ -x /usr/sbin/pgbouncer ]]; then
+	apt pgbouncer
 fi

@@ -110,12 +110,8 @@ func (s *Server) initialize(dir string) error {
 // Start starts the server, also again after [Server.Stop], on the same port.
 func (s *Server) Start() error {
 	if s.Port == 0 {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.Port = l.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // listens on tcp
-		if err := l.Close(); err != nil {
+		var err error
+		if s.Port, err = freePort(); err != nil {
 			return err
 		}
 	}

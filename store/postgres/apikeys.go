@@ -51,7 +51,8 @@ func (s *Store) CreateAPIKey(ctx context.Context, key tokenvault.APIKey, event t
 		if stored, err = t.insertAPIKey(ctx, key); err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.APIKey{}, err
@@ -104,7 +105,8 @@ func (s *Store) RotateAPIKey(ctx context.Context, cmd tokenvault.APIKeyRotation)
 		if _, err := t.exec(ctx, sqlEndAPIKey, tenant, cmd.ID, t.after(cmd.Overlap)); err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, cmd.Events...)
+		t.appendEvents(cmd.Events...)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.APIKey{}, err
@@ -122,7 +124,8 @@ func (s *Store) RevokeAPIKey(ctx context.Context, tenant, id string, event token
 		if _, err := t.exec(ctx, sqlEndAPIKey, tenant, id, t.now); err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 }
 

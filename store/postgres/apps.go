@@ -62,7 +62,8 @@ func (s *Store) PutApp(ctx context.Context, app tokenvault.SealedApp, event toke
 		if err := t.checkKey(ctx, app.Tenant, app.Record); err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.App{}, err
@@ -104,6 +105,7 @@ func (s *Store) DeleteApp(ctx context.Context, tenant, id string, event tokenvau
 		if deleted == 0 {
 			return tokenvault.ErrNotFound
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 }

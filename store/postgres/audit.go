@@ -52,22 +52,19 @@ func (t *tx) nextEventID() string {
 	return fmt.Sprintf("ev_%04d%020d%06d", t.store.epoch, t.xid, t.written)
 }
 
-// appendEvents writes events in the transaction. An event without a kind is none.
-func (t *tx) appendEvents(ctx context.Context, events ...tokenvault.Event) error {
+// appendEvents writes events with the commit. An event without a kind is none.
+func (t *tx) appendEvents(events ...tokenvault.Event) {
 	for len(events) > 0 { // by runs of one tenant
 		n := 1
 		for n < len(events) && events[n].Tenant == events[0].Tenant {
 			n++
 		}
-		if err := t.appendOfTenant(ctx, events[0].Tenant, events[:n]); err != nil {
-			return err
-		}
+		t.appendOfTenant(events[0].Tenant, events[:n])
 		events = events[n:]
 	}
-	return nil
 }
 
-func (t *tx) appendOfTenant(ctx context.Context, tenant string, events []tokenvault.Event) error {
+func (t *tx) appendOfTenant(tenant string, events []tokenvault.Event) {
 	var columns [16][]string
 	var positions []int64
 	for _, e := range events {
@@ -87,16 +84,17 @@ func (t *tx) appendOfTenant(ctx context.Context, tenant string, events []tokenva
 		positions = append(positions, e.Position)
 	}
 	if len(positions) == 0 {
-		return nil
+		return
 	}
 	args := []any{t.now, tenant}
 	for _, column := range columns[:15] {
 		args = append(args, column)
 	}
-	return t.as(ctx, tenant, func() error {
-		_, err := t.exec(ctx, sqlInsertEvents, append(args, positions, columns[15])...)
-		return err
-	})
+	if tenant != t.tenant {
+		t.later(sqlSetTenant, tenant)
+		defer t.later(sqlSetTenant, t.tenant)
+	}
+	t.later(sqlInsertEvents, append(args, positions, columns[15])...)
 }
 
 // AppendAudit implements [tokenvault.AuditStore].
@@ -104,7 +102,10 @@ func (s *Store) AppendAudit(ctx context.Context, events []tokenvault.Event) erro
 	if len(events) == 0 {
 		return nil
 	}
-	return s.write(ctx, "append audit", events[0].Tenant, func(t *tx) error { return t.appendEvents(ctx, events...) })
+	return s.write(ctx, "append audit", events[0].Tenant, func(t *tx) error {
+		t.appendEvents(events...)
+		return nil
+	})
 }
 
 // ListAudit implements [tokenvault.AuditStore]. It fails with a
@@ -238,9 +239,7 @@ func (s *Store) PrunableAudit(ctx context.Context, tenant string, age time.Durat
 func (s *Store) PruneAudit(ctx context.Context, cmd tokenvault.AuditPruning) (dropped int64, err error) {
 	h := cmd.Head
 	err = s.write(ctx, "prune audit", h.Tenant, func(t *tx) error {
-		if err := t.appendEvents(ctx, cmd.Event); err != nil {
-			return err
-		}
+		t.appendEvents(cmd.Event)
 		cut, err := t.exec(ctx, sqlCutAudit, h.Tenant, h.Writer, h.Position, h.Hash, h.Cut)
 		if err == nil && cut == 0 {
 			err = pgx.ErrNoRows

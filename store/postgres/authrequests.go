@@ -54,7 +54,8 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 			req, err = t.insertAuthRequest(ctx, key, cmd)
 			if err == nil {
 				joined = false
-				return t.appendEvents(ctx, cmd.Event)
+				t.appendEvents(cmd.Event)
+				return nil
 			}
 			if !errors.Is(err, pgx.ErrNoRows) {
 				return err
@@ -144,10 +145,9 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		if err != nil {
 			return err
 		}
-		if err := t.appendEvents(ctx, cmd.Events...); err != nil {
-			return err
-		}
-		return t.tell(ctx, settled.ID)
+		t.appendEvents(cmd.Events...)
+		t.tell(settled.ID)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.AuthRequest{}, err
@@ -240,22 +240,23 @@ func (t *tx) expire(ctx context.Context, query string, args ...any) ([]tokenvaul
 			ProviderID: r.ProviderID, ConnectionID: r.ConnectionID, AuthRequestID: r.ID, RunID: r.RunID, ThreadID: r.ThreadID,
 		})
 	}
-	if err := t.appendEvents(ctx, events...); err != nil {
-		return nil, err
-	}
-	return expired, t.tell(ctx, ids...)
+	t.appendEvents(events...)
+	t.tell(ids...)
+	return expired, nil
 }
 
 // tenants runs a function that tells tenants before any is known.
 func (s *Store) tenants(ctx context.Context, op, query string, args ...any) ([]string, error) {
-	if s.closed.Load() {
-		return nil, s.wrap(op, errClosed)
-	}
-	found, err := s.pool.Query(ctx, s.sql(query), args...)
-	if err != nil {
-		return nil, s.wrap(op, err)
-	}
-	all, err := pgx.CollectRows(found, pgx.RowTo[*string])
+	var all []*string
+	err := s.bounded(ctx, func(ctx context.Context) error {
+		return s.alive(ctx, func() error {
+			found, err := s.pool.Query(ctx, s.sql(query), args...)
+			if err == nil {
+				all, err = pgx.CollectRows(found, pgx.RowTo[*string])
+			}
+			return err
+		})
+	})
 	if err != nil {
 		return nil, s.wrap(op, err)
 	}

@@ -134,7 +134,8 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 				return err
 			}
 		}
-		return t.appendEvents(ctx, cmd.Event)
+		t.appendEvents(cmd.Event)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.Connection{}, err

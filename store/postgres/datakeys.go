@@ -57,7 +57,8 @@ func (s *Store) RewrapDataKey(ctx context.Context, key tokenvault.DataKey, wrapp
 		if err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 }
 
@@ -121,7 +122,8 @@ func (s *Store) DeleteDataKey(ctx context.Context, key tokenvault.DataKey, event
 				return tokenvault.ErrConflict
 			}
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 }
 

@@ -99,14 +99,16 @@ const (
 	codeDeadlock      = "40P01"
 	codeReadOnly      = "25006"
 	codeNoSchema      = "3F000"
+	codeLockTimeout   = "55P03"
+	codeIdle          = "25P03"
 	codeNoTable       = "42P01"
 )
 
 // unavailable reports whether a condition says that the server cannot serve now:
-// no connection, out of resources, shutting down, read-only, broken storage.
+// no connection, out of resources, shutting down, read-only, locked, broken storage.
 func unavailable(code string) bool {
 	switch code {
-	case codeReadOnly, codeSerialization, codeDeadlock:
+	case codeReadOnly, codeSerialization, codeDeadlock, codeLockTimeout, codeIdle:
 		return true
 	}
 	for _, class := range []string{"08", "53", "57", "58", "XX", "F0"} {

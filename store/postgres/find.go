@@ -26,10 +26,14 @@ const sqlFindUsable = `SELECT clock.now, c.id, c.user_id, c.auth_method, c.app_i
 
 // FindUsable implements [tokenvault.ConnectionStore].
 func (s *Store) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
-	if s.closed.Load() {
-		return tokenvault.Found{}, s.wrap("find usable", errClosed)
-	}
-	found, err := s.find(ctx, q)
+	var found tokenvault.Found
+	err := s.bounded(ctx, func(ctx context.Context) error {
+		return s.alive(ctx, func() error {
+			var err error
+			found, err = s.find(ctx, q)
+			return err
+		})
+	})
 	if err != nil {
 		return tokenvault.Found{}, s.wrap("find usable", err)
 	}

@@ -47,7 +47,8 @@ func (s *Store) CreateDataKey(ctx context.Context, key tokenvault.DataKey, event
 			return err
 		}
 		stored = created[0]
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.DataKey{}, err

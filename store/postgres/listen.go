@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -95,17 +94,16 @@ func hear(ctx context.Context, conn *pgx.Conn, atMost time.Duration, call string
 }
 
 func (s *Store) notify(ctx context.Context, payload string) error {
-	_, err := s.pool.Exec(ctx, `SELECT pg_notify($1, $2)`, s.channel(), payload)
-	return err
+	return s.bounded(ctx, func(ctx context.Context) error {
+		_, err := s.pool.Exec(ctx, `SELECT pg_notify($1, $2)`, s.channel(), payload)
+		return err
+	})
 }
 
 // tell has the settlement of a request told when the transaction is committed. An
 // id grants nothing, so that it may be heard by every role of the database.
-func (t *tx) tell(ctx context.Context, ids ...string) error {
+func (t *tx) tell(ids ...string) {
 	for _, id := range ids {
-		if _, err := t.Exec(ctx, `SELECT pg_notify($1, $2)`, t.store.channel(), id); err != nil {
-			return fmt.Errorf("notify: %w", err)
-		}
+		t.later(`SELECT pg_notify($1, $2)`, t.store.channel(), id)
 	}
-	return nil
 }

@@ -47,7 +47,8 @@ func (s *Store) DeleteOwner(ctx context.Context, cmd tokenvault.OwnerDeletion) (
 		if err != nil || deleted+int64(len(cmd.Connections)) == 0 {
 			return err
 		}
-		return t.appendEvents(ctx, cmd.Event)
+		t.appendEvents(cmd.Event)
+		return nil
 	})
 	if err != nil {
 		return false, err

@@ -47,7 +47,8 @@ func (s *Store) WithdrawPermission(ctx context.Context, owner tokenvault.Owner, 
 		if deleted == 0 {
 			return tokenvault.ErrNotFound
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 }
 

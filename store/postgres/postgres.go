@@ -21,7 +21,19 @@
 //
 // Statements are prepared by name on a connection of our own, and described
 // anew through a pooler in transaction mode: see [Options.Pooler]. Nothing depends
-// on the state of a session.
+// on the state of a session: a pool of the host's may have settings of its own.
+//
+// # Faults
+//
+// A connection that is found dead before a transaction has begun is replaced. One
+// that dies later fails the command with [tokenvault.ErrUnavailable]; a commit whose
+// answer is lost may have happened. A command waits at most 10 seconds for a lock and
+// takes at most 30, whatever the server does.
+//
+// # Round trips
+//
+// A transaction is begun and bound to its tenant in one, and the entries of the log
+// go with its commit.
 package postgres
 
 import (
@@ -67,7 +79,8 @@ type Options struct {
 // A Store is a [tokenvault.Store] in one schema of a PostgreSQL database.
 type Store struct {
 	pool  *pgxpool.Pool
-	owned bool // the pool is ours to close
+	owned bool          // the pool is ours to close
+	most  time.Duration // that a command takes
 	clock func() time.Time
 	log   *slog.Logger
 
@@ -128,7 +141,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, clock: opts.Clock, log: opts.Logger, prefix: prefix, chains: newChains()}
+	s := &Store{pool: pool, clock: opts.Clock, log: opts.Logger, prefix: prefix, chains: newChains(), most: commandMost}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -171,11 +184,12 @@ func (s *Store) sql(text string) string {
 // Ping writes one row and commits it, which proves that the database can be read
 // and written. The error wraps [tokenvault.ErrUnavailable] if it cannot.
 func (s *Store) Ping(ctx context.Context) error {
-	if s.closed.Load() {
-		return s.wrap("ping", errClosed)
-	}
-	_, err := s.pool.Exec(ctx, s.sql(`UPDATE tv.health SET checked_at = clock_timestamp() WHERE id = 1`))
-	return s.wrap("ping", err)
+	return s.wrap("ping", s.bounded(ctx, func(ctx context.Context) error {
+		return s.alive(ctx, func() error {
+			_, err := s.pool.Exec(ctx, s.sql(`UPDATE tv.health SET checked_at = clock_timestamp() WHERE id = 1`))
+			return err
+		})
+	}))
 }
 
 // Close ends the store. Later calls fail with [tokenvault.ErrUnavailable]. Closing

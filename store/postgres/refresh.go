@@ -104,7 +104,8 @@ func (s *Store) CommitRefresh(ctx context.Context, cmd tokenvault.RefreshCommit)
 		if err := t.checkKey(ctx, cmd.Owner.Tenant, cmd.Record); err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, cmd.Event)
+		t.appendEvents(cmd.Event)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.SealedConnection{}, err
@@ -123,7 +124,8 @@ func (s *Store) FailRefresh(ctx context.Context, cmd tokenvault.RefreshFailure) 
 		if changed == 0 {
 			return t.fenced(ctx, cmd.Owner, cmd.ConnectionID)
 		}
-		return t.appendEvents(ctx, cmd.Event)
+		t.appendEvents(cmd.Event)
+		return nil
 	})
 }
 

@@ -70,7 +70,8 @@ func (s *Store) MarkUncertain(ctx context.Context, event tokenvault.Event) (mark
 				return err
 			}
 			event.Tenant = tenant
-			return t.appendEvents(ctx, event)
+			t.appendEvents(event)
+			return nil
 		})
 		if err != nil {
 			return marked, err

@@ -55,7 +55,8 @@ func (s *Store) Transfer(ctx context.Context, cmd tokenvault.Transfer) (tokenvau
 		if _, err := t.exec(ctx, sqlDeleteUnseen, to.Tenant, c.ID, to.OrganizationID, to.UserID); err != nil {
 			return err
 		}
-		return t.appendEvents(ctx, cmd.Event)
+		t.appendEvents(cmd.Event)
+		return nil
 	})
 	if err != nil {
 		return tokenvault.Connection{}, err

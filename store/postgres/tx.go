@@ -7,29 +7,40 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ai-token-vault/tokenvault"
 )
 
 const (
+	sqlStartRead  = `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY`
+	sqlStartWrite = `BEGIN ISOLATION LEVEL READ COMMITTED` // a database that is read-only by default stays so
+
 	// sqlBegin binds the transaction to a tenant and reads the clock.
-	sqlBegin = `SELECT set_config('tokenvault.tenant', $1, true), coalesce($2::timestamptz, clock_timestamp()), 0`
+	sqlBegin = `SELECT set_config('tokenvault.tenant', $1, true), coalesce($2::timestamptz, clock_timestamp()), 0::bigint`
 	// sqlBeginWrite gives the transaction its number too. A commit is durable
-	// whatever the session's default says.
-	sqlBeginWrite = `SELECT set_config('tokenvault.tenant', $1, true) || set_config('synchronous_commit', 'on', true),
+	// whatever the session's default says, and a lock that somebody holds for ever, or
+	// a process that stands still with locks of ours, stops nobody for ever.
+	sqlBeginWrite = `SELECT set_config('tokenvault.tenant', $1, true) || set_config('synchronous_commit', 'on', true)
+			|| set_config('lock_timeout', '10s', true) || set_config('statement_timeout', '20s', true)
+			|| set_config('idle_in_transaction_session_timeout', '20s', true),
 		coalesce($2::timestamptz, clock_timestamp()), pg_current_xact_id()::text::bigint`
 	sqlSetTenant = `SELECT set_config('tokenvault.tenant', $1, true)`
 )
 
-// tries is how often a transaction that gave way to another is begun.
-const tries = 5
+const (
+	tries        = 5                // how often a transaction that gave way to another is begun
+	commandMost  = 30 * time.Second // how long a command takes, if the server does not answer
+	rollbackMost = 5 * time.Second
+)
 
 // A tx is a transaction of one tenant.
 type tx struct {
-	pgx.Tx
+	*pgxpool.Conn
 	store  *Store
 	tenant string
 	now    time.Time // the store's clock, read when the transaction began
+	last   pgx.Batch // statements that go with the commit, in one round trip
 
 	xid     int64                 // the transaction's number, if it writes
 	written int                   // audit entries
@@ -40,56 +51,104 @@ type tx struct {
 // succeeds. fn is run again if the transaction had to give way to another. Errors
 // are in the words of the contract: see wrap.
 func (s *Store) write(ctx context.Context, op, tenant string, fn func(t *tx) error) error {
-	return s.wrap(op, s.transact(ctx, tenant, pgx.TxOptions{}, fn))
+	return s.wrap(op, s.transact(ctx, tenant, pgx.ReadWrite, fn))
 }
 
 // read is write for what changes nothing.
 func (s *Store) read(ctx context.Context, op, tenant string, fn func(t *tx) error) error {
-	return s.wrap(op, s.transact(ctx, tenant, pgx.TxOptions{AccessMode: pgx.ReadOnly}, fn))
+	return s.wrap(op, s.transact(ctx, tenant, pgx.ReadOnly, fn))
 }
 
-func (s *Store) transact(ctx context.Context, tenant string, opts pgx.TxOptions, fn func(t *tx) error) error {
-	if s.closed.Load() {
-		return errClosed
-	}
-	var err error
-	for range tries {
-		if err = s.once(ctx, tenant, opts, fn); !again(err) {
-			return err
+func (s *Store) transact(ctx context.Context, tenant string, mode pgx.TxAccessMode, fn func(t *tx) error) error {
+	return s.bounded(ctx, func(ctx context.Context) error {
+		var err error
+		for range tries {
+			if err = s.once(ctx, tenant, mode, fn); !again(err) {
+				return err
+			}
 		}
-	}
-	return err
+		return err
+	})
 }
 
-func (s *Store) once(ctx context.Context, tenant string, opts pgx.TxOptions, fn func(t *tx) error) error {
-	begun, err := s.begin(ctx, opts)
+func (s *Store) once(ctx context.Context, tenant string, mode pgx.TxAccessMode, fn func(t *tx) error) error {
+	var t *tx
+	err := s.alive(ctx, func() error {
+		var err error
+		t, err = s.begin(ctx, tenant, mode)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	t, how := &tx{Tx: begun, store: s, tenant: tenant}, rolledBack
+	how := rolledBack
 	defer func() { t.release(how) }()
-	// Not the caller's context: one that is over would leave the connection in the
-	// transaction, to be thrown away.
-	defer func() { _ = begun.Rollback(context.WithoutCancel(ctx)) }() // does nothing after Commit
-	query := sqlBeginWrite
-	if opts.AccessMode == pgx.ReadOnly {
-		query = sqlBegin
-	}
-	if err := t.QueryRow(ctx, query, tenant, s.boundNow()).Scan(nil, &t.now, &t.xid); err != nil {
-		return err
-	}
-	t.now = t.now.UTC()
+	defer t.end(ctx)
 	if err := fn(t); err != nil {
 		return err
 	}
-	err = begun.Commit(ctx)
-	switch _, said := errors.AsType[*pgconn.PgError](err); {
-	case err == nil:
-		how = committed
-	case !said && !errors.Is(err, pgx.ErrTxCommitRollback):
-		how = unknown
-	}
+	how, err = t.commit(ctx)
 	return err
+}
+
+// begin begins a transaction and binds it to the tenant, in one round trip.
+func (s *Store) begin(ctx context.Context, tenant string, mode pgx.TxAccessMode) (*tx, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &tx{Conn: conn, store: s, tenant: tenant}
+	start, bind := sqlStartWrite, sqlBeginWrite
+	if mode == pgx.ReadOnly {
+		start, bind = sqlStartRead, sqlBegin
+	}
+	var first pgx.Batch
+	first.Queue(start)
+	first.Queue(bind, tenant, s.boundNow()).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &t.now, &t.xid) })
+	if err := conn.SendBatch(ctx, &first).Close(); err != nil {
+		t.end(ctx)
+		return nil, err
+	}
+	t.now = t.now.UTC()
+	return t, nil
+}
+
+// later has a statement executed with the commit. Its error is the commit's.
+func (t *tx) later(query string, args ...any) { t.last.Queue(t.store.sql(query), args...) }
+
+// commit executes what was left for later and commits, in one round trip.
+func (t *tx) commit(ctx context.Context) (ending, error) {
+	t.last.Queue(`COMMIT`)
+	results := t.SendBatch(ctx, &t.last)
+	var err error
+	var tag pgconn.CommandTag
+	for range t.last.Len() {
+		if tag, err = results.Exec(); err != nil {
+			break
+		}
+	}
+	_ = results.Close() // tells the same error again
+	switch e, said := errors.AsType[*pgconn.PgError](err); {
+	case err == nil && tag.String() == "ROLLBACK":
+		return rolledBack, pgx.ErrTxCommitRollback
+	case err == nil:
+		return committed, nil
+	case said && !fatal(e):
+		return rolledBack, err
+	}
+	return unknown, err
+}
+
+// end rolls back what was not committed and gives the connection back. Not with the
+// caller's context: one that is over would leave the connection in the
+// transaction, to be thrown away.
+func (t *tx) end(ctx context.Context) {
+	if !t.Conn.Conn().IsClosed() && t.Conn.Conn().PgConn().TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackMost)
+		defer cancel()
+		_, _ = t.Exec(ctx, `ROLLBACK`)
+	}
+	t.Release()
 }
 
 // as runs fn for another tenant, if it is another.
@@ -105,16 +164,6 @@ func (t *tx) as(ctx context.Context, tenant string, fn func() error) error {
 	}
 	_, err := t.Exec(ctx, sqlSetTenant, t.tenant)
 	return err
-}
-
-// begin begins a transaction, once more on another connection if the first was
-// found dead before anything was sent: that is safe, and what follows a failover.
-func (s *Store) begin(ctx context.Context, opts pgx.TxOptions) (pgx.Tx, error) {
-	begun, err := s.pool.BeginTx(ctx, opts)
-	if err != nil && ctx.Err() == nil && (pgconn.SafeToRetry(err) || errors.Is(err, pgx.ErrTxClosed)) {
-		return s.pool.BeginTx(ctx, opts)
-	}
-	return begun, err
 }
 
 // boundNow returns the test's clock, or nil for the server's.
