@@ -3,6 +3,7 @@ package postgres
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -13,6 +14,7 @@ type chainEnd struct {
 	writer   string
 	position int64
 	hash     string
+	xid      int64 // the transaction of its last entry
 }
 
 // chains are the chains of this process. A transaction that writes entries holds
@@ -31,13 +33,18 @@ func newChains() *chains {
 	return &chains{name: strings.ToLower(rand.Text()[:13]), free: make(map[string][]chainEnd)}
 }
 
-func (c *chains) take(tenant string) chainEnd {
+// take returns a free chain for the transaction xid, or a new one. Readers follow a
+// chain in the order of transactions' numbers: one that a later transaction moved on
+// is none for an earlier one, which may come to write after it.
+func (c *chains) take(tenant string, xid int64) chainEnd {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if free := c.free[tenant]; len(free) > 0 {
-		end := free[len(free)-1]
-		c.free[tenant] = free[:len(free)-1]
-		return end
+	free := c.free[tenant]
+	for i, end := range slices.Backward(free) {
+		if end.xid < xid {
+			c.free[tenant] = slices.Delete(free, i, i+1)
+			return end
+		}
 	}
 	c.count++
 	return chainEnd{writer: fmt.Sprintf("%s-%d", c.name, c.count)}
@@ -56,8 +63,10 @@ type heldChain struct{ before, now chainEnd }
 func (t *tx) chain(tenant string) *chainEnd {
 	held, ok := t.held[tenant]
 	if !ok {
-		end := t.store.chains.take(tenant)
-		held = &heldChain{before: end, now: end}
+		end := t.store.chains.take(tenant, t.xid)
+		before := end
+		end.xid = t.xid
+		held = &heldChain{before: before, now: end}
 		if t.held == nil {
 			t.held = make(map[string]*heldChain)
 		}
