@@ -70,6 +70,7 @@ const (
 	ScopeAudit        KeyScope = "audit"         // read the audit log: administrators
 	ScopeAuthRequests KeyScope = "auth_requests" // follow auth requests; back ends complete them
 	ScopeConnections  KeyScope = "connections"   // list connections; back ends revoke them
+	ScopeJobs         KeyScope = "jobs"          // background work: administrators
 	ScopeKeys         KeyScope = "keys"          // API keys: administrators
 	ScopeOwners       KeyScope = "owners"        // delete what belongs to an owner: administrators
 	ScopePermissions  KeyScope = "permissions"   // list permissions; back ends withdraw them
@@ -88,7 +89,7 @@ func ScopesOf(kind ActorKind) KeyScopes {
 	case ActorBackend:
 		return NewKeyScopes(append(agent, ScopeActFor, ScopeSessions)...)
 	case ActorAdmin:
-		return NewKeyScopes(ScopeApps, ScopeAudit, ScopeKeys, ScopeOwners, ScopeProviders)
+		return NewKeyScopes(ScopeApps, ScopeAudit, ScopeJobs, ScopeKeys, ScopeOwners, ScopeProviders)
 	case ActorUser, ActorVisitor, ActorSystem:
 	}
 	return ""

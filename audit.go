@@ -41,6 +41,7 @@ const (
 	EventRestored          EventKind = "backup.restored"
 	EventOwnerDeleted      EventKind = "owner.deleted"
 	EventDataKeyDeleted    EventKind = "data_key.deleted"
+	EventJobRetried        EventKind = "job.retried"
 )
 
 // An Event is one audit entry. It names who did what to which object and never

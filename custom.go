@@ -40,7 +40,7 @@ func harmless(p Provider) Provider {
 	o := *p.OAuth2
 	o.AuthorizationParams = nil
 	o.DefaultScopes, o.AlwaysScopes, o.ScopeParam, o.ScopeSeparator = nil, nil, "", ""
-	o.TokenPath, o.DefaultLifetime, o.RejectedCodes, o.AccountLabel = "", 0, nil, nil
+	o.TokenPath, o.DefaultLifetime, o.RefreshIdle, o.RejectedCodes, o.AccountLabel = "", 0, 0, nil, nil
 	o.Setup, o.ConsoleURL = nil, ""
 	p.OAuth2 = &o
 	return p

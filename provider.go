@@ -148,6 +148,9 @@ type OAuth2 struct {
 	// DefaultLifetime stands in for a missing expires_in. Zero means that the
 	// token does not expire until the provider refuses it.
 	DefaultLifetime time.Duration `json:"defaultLifetime,omitempty" yaml:"defaultLifetime"`
+	// RefreshIdle is how long a refresh token lasts that is not used. Connections
+	// that nobody uses are refreshed well within it. Zero: nobody says that it ends.
+	RefreshIdle time.Duration `json:"refreshIdle,omitempty" yaml:"refreshIdle"`
 	// RejectedCodes are further token-endpoint error codes, beside invalid_grant,
 	// that mean that the grant is dead.
 	RejectedCodes []string `json:"rejectedCodes,omitempty" yaml:"rejectedCodes"`
@@ -160,17 +163,21 @@ type OAuth2 struct {
 	ConsoleURL string   `json:"consoleUrl,omitempty" yaml:"consoleUrl"`
 }
 
-// MarshalJSON writes DefaultLifetime as text, such as "12h0m0s".
+// MarshalJSON writes durations as text, such as "12h0m0s".
 func (o OAuth2) MarshalJSON() ([]byte, error) {
 	type plain OAuth2
-	text := ""
-	if o.DefaultLifetime != 0 {
-		text = o.DefaultLifetime.String()
-	}
 	return json.Marshal(struct {
 		plain
 		DefaultLifetime string `json:"defaultLifetime,omitempty"`
-	}{plain(o), text})
+		RefreshIdle     string `json:"refreshIdle,omitempty"`
+	}{plain(o), durationText(o.DefaultLifetime), durationText(o.RefreshIdle)})
+}
+
+func durationText(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 // UnmarshalJSON reads what MarshalJSON writes, and refuses fields that it does
@@ -180,16 +187,23 @@ func (o *OAuth2) UnmarshalJSON(b []byte) error {
 	in := struct {
 		*plain
 		DefaultLifetime string `json:"defaultLifetime"`
+		RefreshIdle     string `json:"refreshIdle"`
 	}{plain: (*plain)(o)}
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&in); err != nil {
 		return err
 	}
-	var err error
-	if in.DefaultLifetime != "" {
-		if o.DefaultLifetime, err = time.ParseDuration(in.DefaultLifetime); err != nil {
-			return invalid("oauth2.defaultLifetime", `must be a duration such as "12h" or "90m"`)
+	for _, field := range []struct {
+		name, text string
+		to         *time.Duration
+	}{{"defaultLifetime", in.DefaultLifetime, &o.DefaultLifetime}, {"refreshIdle", in.RefreshIdle, &o.RefreshIdle}} {
+		if field.text == "" {
+			continue
+		}
+		var err error
+		if *field.to, err = time.ParseDuration(field.text); err != nil {
+			return invalid("oauth2."+field.name, `must be a duration such as "12h" or "90m"`)
 		}
 	}
 	return nil

@@ -38,6 +38,8 @@ type Store interface {
 	AuditStore
 	AuditHeadStore
 	JobStore
+	JobListStore
+	UpkeepStore
 	NonceStore
 
 	// Ping reports whether the store can be read and written.

@@ -61,6 +61,9 @@ type Options struct {
 	// Spool keeps refreshed credentials while the store cannot take them. Default:
 	// they are held in memory until the lease of the refresh ends, and lost with it.
 	Spool Spool
+	// ProbeEvery is how often background work asks a service whether a credential
+	// still works that cannot be renewed, such as an API key. Default: never.
+	ProbeEvery time.Duration
 	// Audit says when a release is audited. Default [AuditSync].
 	Audit AuditMode
 	// Observer is told what the vault does and how long it takes. Default: nobody is.
@@ -97,14 +100,15 @@ type Vault struct {
 	log     *slog.Logger
 	watch   observing
 
-	keys      *dataKeys
-	apiKeys   *keyCache
-	keyUses   keyUses
-	audit     *auditLog
-	audited   atomic.Bool // this vault wrote audit entries, or may have
-	custom    customProviders
-	waiters   waiters
-	refreshes singleflight.Group
+	keys           *dataKeys
+	apiKeys        *keyCache
+	keyUses        uses
+	connectionUses uses
+	audit          *auditLog
+	audited        atomic.Bool // this vault wrote audit entries, or may have
+	custom         customProviders
+	waiters        waiters
+	refreshes      singleflight.Group
 	// forced remembers, per connection, the version that an upstream 401 led to:
 	// if that one is refused as well, refreshing again is no use.
 	forced sync.Map
@@ -112,6 +116,7 @@ type Vault struct {
 	// provider failed.
 	heldOff sync.Map
 	jobs    chan struct{} // wakes Run
+	behind  busy          // refreshes that nobody waits for
 	work    workers
 }
 
@@ -240,7 +245,7 @@ func (v *Vault) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	err := v.work.drain(ctx)
-	v.noteKeyUses(ctx)
+	v.noteUses(ctx)
 	v.audit.close()
 	if v.audited.Load() {
 		v.signAudit(ctx)

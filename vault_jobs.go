@@ -15,21 +15,24 @@ const (
 	jobLease    = time.Minute
 	jobBatch    = 20
 	sweepBatch  = 500
-	maxJobTries = 12
+	maxJobTries = 12 // once more as many after each retry by hand
 	maxJobPause = time.Hour
 )
 
 // Run does background work until ctx ends: it ends revoked grants at their
-// providers, settles auth requests whose time is over, stores what was spooled,
-// notes when API keys were used last, and signs how far the audit log came, at
-// most once a minute. Any number of processes may run it on one store.
+// providers, refreshes what was used lately before it expires and what nobody uses
+// before its refresh token does, settles auth requests whose time is over, stores
+// what was spooled, notes what was used last, and signs how far the audit log
+// came, at most once a minute. Any number of processes may run it on one store:
+// they share the work.
 func (v *Vault) Run(ctx context.Context) error {
-	jobs, sweeps, uses := time.NewTicker(jobPoll), time.NewTicker(sweepEvery), time.NewTicker(keyUsesEvery)
-	heads := time.NewTicker(auditHeadEvery)
+	jobs, sweeps, uses := time.NewTicker(jobPoll), time.NewTicker(sweepEvery), time.NewTicker(usesEvery)
+	heads, looks := time.NewTicker(auditHeadEvery), time.NewTicker(upkeepEvery)
 	defer jobs.Stop()
 	defer sweeps.Stop()
 	defer uses.Stop()
 	defer heads.Stop()
+	defer looks.Stop()
 	v.audited.Store(true)
 	listening, stopListening := context.WithCancel(ctx)
 	var listener sync.WaitGroup
@@ -51,7 +54,9 @@ func (v *Vault) Run(ctx context.Context) error {
 			v.sweep(ctx)
 			v.replaySpool(ctx)
 		case <-uses.C:
-			v.noteKeyUses(ctx)
+			v.noteUses(ctx)
+		case <-looks.C:
+			v.upkeep(ctx)
 		case <-heads.C:
 			v.signAudit(ctx)
 		}
@@ -122,8 +127,9 @@ func (v *Vault) runJob(ctx context.Context, job Job) {
 	if err != nil {
 		result.Done = false
 		result.Error = jobErrorCode(err)
-		result.RetryIn = min(time.Second<<min(job.Attempts, 20), maxJobPause)
-		result.Dead = job.Attempts >= maxJobTries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsealable)
+		tries := (job.Attempts-1)%maxJobTries + 1
+		result.RetryIn = min(time.Second<<tries, maxJobPause)
+		result.Dead = tries == maxJobTries || errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnsealable)
 		v.log.WarnContext(nested, "background work failed", slog.String("job_id", job.ID), slog.String("kind", string(job.Kind)),
 			slog.Bool("dead", result.Dead), slog.Any("error", err))
 	} else {

@@ -110,6 +110,7 @@ func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveReq
 	if err := v.audit.release(ctx, event); err != nil {
 		return nil, err
 	}
+	v.connectionUses.add(conn.ID)
 	return &Access{vault: v, actor: actor, request: req, provider: p.forCredential(cred.Fields), connection: conn, credential: cred}, nil
 }
 
@@ -157,21 +158,27 @@ const (
 // lifetime), half the lifetime), less a jitter of up to a fifth so that tokens
 // obtained together are not refreshed together.
 func freshnessOf(c Connection, now time.Time) freshness {
-	if c.ExpiresAt.IsZero() {
+	switch {
+	case c.ExpiresAt.IsZero() || now.Before(staleAt(c)):
 		return fresh
+	case now.Before(c.ExpiresAt):
+		return stale
 	}
-	if !now.Before(c.ExpiresAt) {
-		return expired
-	}
+	return expired
+}
+
+// staleAt returns when the soft window of a credential that expires begins.
+func staleAt(c Connection) time.Time {
 	lifetime := c.ExpiresAt.Sub(c.ObtainedAt)
 	skew := min(max(time.Minute, lifetime/10), lifetime/2)
+	return c.ExpiresAt.Add(jitter(c.ID, skew/5) - skew)
+}
+
+// jitter returns a part of d that is the id's own.
+func jitter(id string, d time.Duration) time.Duration {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(c.ID))
-	skew -= skew * time.Duration(h.Sum32()%256) / (5 * 256)
-	if now.Before(c.ExpiresAt.Add(-skew)) {
-		return fresh
-	}
-	return stale
+	_, _ = h.Write([]byte(id))
+	return time.Duration(float64(d) * float64(h.Sum32()%256) / 256)
 }
 
 func (v *Vault) deny(ctx context.Context, actor Actor, req ResolveRequest, conn Connection) error {

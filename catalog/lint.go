@@ -128,6 +128,7 @@ func (l *linter) quirks(o tokenvault.OAuth2, sources []tokenvault.Source) {
 		{"authorizationParams", len(o.AuthorizationParams) > 0},
 		{"tokenPath", o.TokenPath != ""},
 		{"defaultLifetime", o.DefaultLifetime != 0},
+		{"refreshIdle", o.RefreshIdle != 0},
 		{"rejectedCodes", len(o.RejectedCodes) > 0},
 	} {
 		if q.set && !slices.Contains(sourced, q.name) {

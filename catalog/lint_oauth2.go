@@ -125,6 +125,8 @@ func (l *linter) answers(o tokenvault.OAuth2) {
 	l.expect(!slices.ContainsFunc(o.AccountLabel, notPath), "oauth2.accountLabel", pathForm)
 	l.expect(o.DefaultLifetime == 0 || o.DefaultLifetime >= time.Minute && o.DefaultLifetime <= 10*365*24*time.Hour,
 		"oauth2.defaultLifetime", `must be from "1m" to "87600h", or left out for tokens that do not expire`)
+	l.expect(o.RefreshIdle == 0 || o.RefreshIdle >= time.Hour && o.RefreshIdle <= 10*365*24*time.Hour,
+		"oauth2.refreshIdle", `must be from "1h" to "87600h", or left out if no limit is known`)
 	for i, code := range o.RejectedCodes {
 		l.expect(isName(code), "oauth2.rejectedCodes["+strconv.Itoa(i)+"]", "must be an error code: letters, digits, '_', '-' and '.'")
 	}

@@ -106,6 +106,7 @@ func TestLintProblems(t *testing.T) {
 		"bad token path":            {oauth(func(o *tokenvault.OAuth2) { o.TokenPath = "a..canary" }), "oauth2.tokenPath", "joined by dots"},
 		"bad account id":            {oauth(func(o *tokenvault.OAuth2) { o.AccountID = []string{""} }), "oauth2.accountId", "joined by dots"},
 		"negative lifetime":         {oauth(func(o *tokenvault.OAuth2) { o.DefaultLifetime = -time.Hour }), "oauth2.defaultLifetime", `"1m"`},
+		"idle in nanoseconds":       {oauth(func(o *tokenvault.OAuth2) { o.RefreshIdle = 90 }), "oauth2.refreshIdle", `"1h"`},
 		"lifetime in nanoseconds":   {oauth(func(o *tokenvault.OAuth2) { o.DefaultLifetime = 3600 }), "oauth2.defaultLifetime", `"1m"`},
 		"bad error code":            {oauth(func(o *tokenvault.OAuth2) { o.RejectedCodes = []string{"a canary"} }), "oauth2.rejectedCodes[0]", "error code"},
 		"empty step":                {oauth(func(o *tokenvault.OAuth2) { o.Setup = []string{""} }), "oauth2.setup[0]", "1 to 500"},

@@ -64,6 +64,8 @@ func v1Routes() []route {
 		handle("POST /v1/keys", "Create an API key; its text is answered this once (administrators)", createKey).needs(tokenvault.ScopeKeys),
 		handle("POST /v1/keys/{id}/rotate", "Replace an API key by one with the same rights; it ends after an overlap (administrators)", rotateKey).needs(tokenvault.ScopeKeys),
 		handle("DELETE /v1/keys/{id}", "Revoke an API key (administrators)", deleteKey).needs(tokenvault.ScopeKeys),
+		handle("GET /v1/jobs", "List background work that is not done (administrators)", listJobs).needs(tokenvault.ScopeJobs),
+		handle("POST /v1/jobs/{id}/retry", "Have background work done again at once (administrators)", retryJob).needs(tokenvault.ScopeJobs),
 		handle("DELETE /v1/owners", "Delete all that belongs to a user, a member or an organization (administrators)", deleteOwner).needs(tokenvault.ScopeOwners),
 		raw[none, none]("GET /v1/openapi.json", "This description", serveOpenAPI),
 		handle("GET /v1/audit", "List audit entries in the order they were written (administrators)", listAudit).needs(tokenvault.ScopeAudit),

@@ -46,6 +46,7 @@ type Config struct {
 	ProviderFiles       []string      `help:"Files that define further providers." type:"path" env:"TOKENVAULT_PROVIDER_FILES" group:"Providers"`
 	AllowHosts          []string      `help:"Exact host:port pairs that may be reached although they are private, or by http." env:"TOKENVAULT_ALLOW_HOSTS" group:"Providers"`
 	DeviceAuthorization []string      `help:"Ids of providers that are connected by device authorization (RFC 8628): the owner enters a code at the provider. Whoever gets a code entered by somebody else connects that one's account: for providers only where a redirect cannot be had." name:"device-authorization" env:"TOKENVAULT_DEVICE_AUTHORIZATION" group:"Providers"`
+	ProbeEvery          time.Duration `help:"How often to ask a service whether a key still works that cannot be renewed, such as 24h. 0: never." name:"probe-every" default:"0" env:"TOKENVAULT_PROBE_EVERY" group:"Providers"`
 	AuthRequestTTL      time.Duration `help:"How long an auth request stays open." name:"auth-request-ttl" default:"24h" env:"TOKENVAULT_AUTH_REQUEST_TTL" group:"Providers"`
 	AttemptTTL          time.Duration `help:"How long one attempt to connect may take." name:"attempt-ttl" default:"10m" env:"TOKENVAULT_ATTEMPT_TTL" group:"Providers"`
 

@@ -33,6 +33,7 @@ type cli struct {
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" help:"Create, list, rotate and revoke the keys of agents and back ends."`
 	Key      keyCmd      `cmd:"" help:"List, check and rotate the keys with which everything is sealed."`
 	Audit    auditCmd    `cmd:"" help:"List, verify, export and prune the audit log."`
+	Jobs     jobsCmd     `cmd:"" help:"List background work and retry what failed."`
 	Backup   backupCmd   `cmd:"" help:"Write a copy of the database while the server runs."`
 	Restore  restoreCmd  `cmd:"" help:"Put a backup in the place of the database."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of a PostgreSQL database up to date."`

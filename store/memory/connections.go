@@ -16,6 +16,8 @@ type connection struct {
 	underWay   bool      // the turn with the fence was not ended by anybody
 	leaseUntil time.Time // nobody gets a turn before; zero: at once
 	marked     bool      // a refresh request may have been sent
+	usedAt     time.Time // zero: never
+	lookAt     time.Time // when background work should look at it; zero: at once
 }
 
 // fenceOff ends the turn under way, if there is one, and forgets its mark.

@@ -9,25 +9,18 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 )
 
-type jobState int
-
-const (
-	jobReady  jobState = iota
-	jobLeased          // a turn is under way
-	jobEnded           // done, or kept as dead
-)
-
 // A job is a row of the outbox.
 type job struct {
 	tokenvault.Job
-	state jobState
-	dueAt time.Time // while leased: when the lease runs out
+	state tokenvault.JobState
+	dueAt time.Time // while leased: when the lease runs out; dead: when it died
+	code  string    // of the last failure
 }
 
 func (s *Store) enqueue(j tokenvault.Job, now time.Time) {
 	j.Record = copyRecord(j.Record)
 	j.Attempts, j.CreatedAt = 0, now
-	s.jobs[j.ID] = job{Job: j, dueAt: now}
+	s.jobs[j.ID] = job{Job: j, state: tokenvault.JobReady, dueAt: now}
 }
 
 // ClaimJobs implements [tokenvault.JobStore]. What is due longest comes first.
@@ -39,14 +32,14 @@ func (s *Store) ClaimJobs(ctx context.Context, limit int, lease time.Duration) (
 	defer unlock()
 	var due []job
 	for _, j := range s.jobs {
-		if j.state != jobEnded && over(j.dueAt, now) {
+		if j.state != tokenvault.JobDead && over(j.dueAt, now) {
 			due = append(due, j)
 		}
 	}
 	slices.SortFunc(due, func(a, b job) int { return cmp.Or(a.dueAt.Compare(b.dueAt), cmp.Compare(a.ID, b.ID)) })
 	var claimed []tokenvault.Job
 	for _, j := range due[:min(len(due), max(limit, 0))] {
-		j.state, j.dueAt = jobLeased, now.Add(lease)
+		j.state, j.dueAt = tokenvault.JobLeased, now.Add(lease)
 		j.Attempts++
 		s.jobs[j.ID] = j
 		j.Record = copyRecord(j.Record)
@@ -64,18 +57,58 @@ func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 	}
 	defer unlock()
 	j, ok := s.jobs[cmd.ID]
-	if !ok || j.state != jobLeased || j.Attempts != cmd.Attempt {
+	if !ok || j.state != tokenvault.JobLeased || j.Attempts != cmd.Attempt {
 		return failed("finish job", tokenvault.ErrFenced)
 	}
+	j.code = cmd.Error
 	switch {
 	case cmd.Done:
-		j.state, j.Record = jobEnded, tokenvault.SealedRecord{} // nobody needs it any more
+		delete(s.jobs, cmd.ID) // nobody needs it any more
 	case cmd.Dead:
-		j.state = jobEnded
+		j.state, j.dueAt = tokenvault.JobDead, now
+		s.jobs[cmd.ID] = j
 	default:
-		j.state, j.dueAt = jobReady, now.Add(cmd.RetryIn)
+		j.state, j.dueAt = tokenvault.JobReady, now.Add(cmd.RetryIn)
+		s.jobs[cmd.ID] = j
 	}
-	s.jobs[cmd.ID] = j
 	s.write(now, cmd.Events...)
+	return nil
+}
+
+// ListJobs implements [tokenvault.JobListStore].
+func (s *Store) ListJobs(ctx context.Context, tenant string, q tokenvault.JobQuery) ([]tokenvault.JobRow, error) {
+	_, unlock, err := s.lock(ctx, "list jobs")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var list []tokenvault.JobRow
+	for _, j := range s.jobs {
+		if j.Owner.Tenant != tenant || q.State != "" && q.State != j.state || q.Kind != "" && q.Kind != j.Kind {
+			continue
+		}
+		j.Record = tokenvault.SealedRecord{}
+		list = append(list, tokenvault.JobRow{Job: j.Job, State: j.state, DueAt: j.dueAt, Error: j.code})
+	}
+	return paged(list, func(r tokenvault.JobRow) string { return r.ID }, q.Page), nil
+}
+
+// RetryJob implements [tokenvault.JobListStore].
+func (s *Store) RetryJob(ctx context.Context, tenant, id string, event tokenvault.Event) error {
+	now, unlock, err := s.lock(ctx, "retry job")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	j, ok := s.jobs[id]
+	switch {
+	case !ok || j.Owner.Tenant != tenant:
+		return failed("retry job", tokenvault.ErrNotFound)
+	case j.state == tokenvault.JobLeased:
+		return failed("retry job", tokenvault.ErrConflict)
+	}
+	j.state, j.dueAt = tokenvault.JobReady, now
+	s.jobs[id] = j
+	s.write(now, event)
 	return nil
 }

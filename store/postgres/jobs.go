@@ -7,21 +7,37 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 )
 
-// jobColumns is for scanJob.
-const jobColumns = `tenant, id, organization_id, user_id, kind, provider_id, app_id, connection_id, attempts, created_at,
-	key_space, key_version, sealed`
+const (
+	jobFields = `tenant, id, organization_id, user_id, kind, provider_id, app_id, connection_id, attempts, created_at`
+	// jobColumns is for scanJob; jobColumnsBare reads no sealed data.
+	jobColumns     = jobFields + `, key_space, key_version, sealed`
+	jobColumnsBare = jobFields + `, '', 0::bigint, NULL::bytea`
+)
+
+// jobRow is a row of jobs while it is scanned.
+type jobRow struct {
+	j          tokenvault.Job
+	keyVersion int64
+}
+
+func (r *jobRow) dest() []any {
+	j := &r.j
+	return []any{
+		&j.Owner.Tenant, &j.ID, &j.Owner.OrganizationID, &j.Owner.UserID, (*string)(&j.Kind), &j.ProviderID, &j.AppID,
+		&j.ConnectionID, &j.Attempts, &j.CreatedAt, &j.Record.KeySpace, &r.keyVersion, (*[]byte)(&j.Record.Blob),
+	}
+}
+
+func (r *jobRow) job() tokenvault.Job {
+	r.j.CreatedAt = r.j.CreatedAt.UTC()
+	r.j.Record.KeyVersion = uint32(r.keyVersion) //nolint:gosec // written from a uint32
+	return r.j
+}
 
 func scanJob(from row) (tokenvault.Job, error) {
-	var j tokenvault.Job
-	var keyVersion int64
-	err := from.Scan(&j.Owner.Tenant, &j.ID, &j.Owner.OrganizationID, &j.Owner.UserID, (*string)(&j.Kind), &j.ProviderID, &j.AppID,
-		&j.ConnectionID, &j.Attempts, &j.CreatedAt, &j.Record.KeySpace, &keyVersion, (*[]byte)(&j.Record.Blob))
-	if err != nil {
-		return tokenvault.Job{}, err
-	}
-	j.CreatedAt = j.CreatedAt.UTC()
-	j.Record.KeyVersion = uint32(keyVersion) //nolint:gosec // written from a uint32
-	return j, nil
+	var r jobRow
+	err := from.Scan(r.dest()...)
+	return r.job(), err
 }
 
 const sqlInsertJob = `INSERT INTO tv.jobs (tenant, id, organization_id, user_id, kind, provider_id, app_id, connection_id,
@@ -118,5 +134,45 @@ func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 		}
 		t.appendEvents(cmd.Events...)
 		return nil
+	})
+}
+
+const (
+	sqlListJobs = `SELECT ` + jobColumnsBare + `, state, due_at, error FROM tv.jobs
+		WHERE tenant = $1 AND id > $2 AND ($4 = '' OR state = $4) AND ($5 = '' OR kind = $5) ORDER BY id LIMIT $3`
+	sqlJobAgain = `UPDATE tv.jobs SET state = 'ready', due_at = $3 WHERE tenant = $1 AND id = $2 AND state <> 'leased'`
+	sqlJobState = `SELECT state FROM tv.jobs WHERE tenant = $1 AND id = $2`
+)
+
+func scanJobRow(from row) (tokenvault.JobRow, error) {
+	var r jobRow
+	var out tokenvault.JobRow
+	if err := from.Scan(append(r.dest(), (*string)(&out.State), &out.DueAt, &out.Error)...); err != nil {
+		return tokenvault.JobRow{}, err
+	}
+	out.Job, out.DueAt = r.job(), out.DueAt.UTC()
+	return out, nil
+}
+
+// ListJobs implements [tokenvault.JobListStore].
+func (s *Store) ListJobs(ctx context.Context, tenant string, q tokenvault.JobQuery) ([]tokenvault.JobRow, error) {
+	return list(ctx, s, "list jobs", tenant, scanJobRow, sqlListJobs, tenant, q.After, limited(q.Page), string(q.State), string(q.Kind))
+}
+
+// RetryJob implements [tokenvault.JobListStore].
+func (s *Store) RetryJob(ctx context.Context, tenant, id string, event tokenvault.Event) error {
+	return s.write(ctx, "retry job", tenant, func(t *tx) error {
+		changed, err := t.exec(ctx, sqlJobAgain, tenant, id, t.now)
+		if err != nil {
+			return err
+		}
+		if changed == 0 {
+			var state string
+			if err := t.row(ctx, sqlJobState, tenant, id).Scan(&state); err != nil {
+				return err
+			}
+			return tokenvault.ErrConflict
+		}
+		return t.appendEvents(ctx, event)
 	})
 }

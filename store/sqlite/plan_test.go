@@ -31,6 +31,8 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		"UnsignedAudit": sqlUnsignedAudit, "SignAudit": sqlSignAudit, "get head": sqlGetHead, "ListAuditHeads": sqlListAuditHeads,
 		"PrunableAudit": sqlPrunableAudit, "cut audit": sqlCutAudit, "PruneAudit": sqlPruneAudit, "prune unchained": sqlPruneUnchained,
 		"ClaimJobs": sqlClaimJobs, "job done": sqlJobDone, "job dead": sqlJobDead, "job retry": sqlJobRetry,
+		"ListJobs": sqlListJobs, "job again": sqlJobAgain, "job state": sqlJobState,
+		"ClaimConnections": sqlClaimConnections, "put off connection": sqlPutOffConnection, "touch connection": sqlTouchConnection,
 	} {
 		for _, step := range plan(t, s, query) {
 			scans := strings.HasPrefix(step, "SCAN") && step != "SCAN CONSTANT ROW" && step != "SCAN clock"

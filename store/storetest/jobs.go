@@ -20,6 +20,9 @@ func jobCases() []testCase {
 		{"a late result counts while nobody took over", jobLate},
 		{"an unknown job is not finished", jobUnknown},
 		{"a claim has its limit", jobLimit},
+		{"jobs are listed by state and kind, page by page", jobList},
+		{"a dead job is retried, and its turns are counted on", jobAgain},
+		{"a job is not retried while a turn is under way", jobNotAgain},
 	}
 }
 
@@ -161,4 +164,69 @@ func jobLimit(t *testing.T, f *fixture) {
 	}
 	slices.SortFunc(got, func(a, b tokenvault.Job) int { return cmp.Compare(a.ID, b.ID) })
 	equal(t, "all jobs", got, jobs)
+}
+
+func (f *fixture) listJobs(t *testing.T, q tokenvault.JobQuery) []tokenvault.JobRow {
+	t.Helper()
+	list, err := f.ListJobs(t.Context(), acme, q)
+	if err != nil {
+		t.Fatalf("ListJobs: %v", err)
+	}
+	return list
+}
+
+// rowOf returns a job as it is listed.
+func rowOf(j tokenvault.Job, attempts int, state tokenvault.JobState, due time.Time, code string) tokenvault.JobRow {
+	j.Attempts, j.Record = attempts, tokenvault.SealedRecord{}
+	return tokenvault.JobRow{Job: j, State: state, DueAt: due, Error: code}
+}
+
+func jobList(t *testing.T, f *fixture) {
+	jobs := f.enqueue(t, 3)
+	f.wantJobs(t, 1, jobs...)
+	f.finish(t, tokenvault.JobResult{ID: jobs[0].ID, Attempt: 1, Dead: true, Error: "invalid_client"})
+	f.finish(t, tokenvault.JobResult{ID: jobs[1].ID, Attempt: 1, RetryIn: time.Hour, Error: "provider_status_503"})
+	want := []tokenvault.JobRow{
+		rowOf(jobs[0], 1, tokenvault.JobDead, f.now(), "invalid_client"),
+		rowOf(jobs[1], 1, tokenvault.JobReady, f.now().Add(time.Hour), "provider_status_503"),
+		rowOf(jobs[2], 1, tokenvault.JobLeased, f.now().Add(time.Minute), ""),
+	}
+	equal(t, "ListJobs", f.listJobs(t, tokenvault.JobQuery{}), want)
+	equal(t, "the second page", f.listJobs(t, tokenvault.JobQuery{Page: tokenvault.Page{After: jobs[0].ID, Limit: 1}}), want[1:2])
+	equal(t, "the dead", f.listJobs(t, tokenvault.JobQuery{State: tokenvault.JobDead}), want[:1])
+	equal(t, "another kind", f.listJobs(t, tokenvault.JobQuery{Kind: "other"}), []tokenvault.JobRow{})
+	other, err := f.ListJobs(t.Context(), "globex", tokenvault.JobQuery{})
+	if err != nil || len(other) != 0 {
+		t.Errorf("another tenant lists %d jobs, %v", len(other), err)
+	}
+	f.finish(t, tokenvault.JobResult{ID: jobs[2].ID, Attempt: 1, Done: true})
+	equal(t, "after one is done", f.listJobs(t, tokenvault.JobQuery{}), want[:2])
+}
+
+func jobAgain(t *testing.T, f *fixture) {
+	job := f.enqueue(t, 1)[0]
+	f.wantJobs(t, 1, job)
+	f.finish(t, tokenvault.JobResult{ID: job.ID, Attempt: 1, Dead: true, Error: "internal"})
+	event := f.event(tokenvault.EventJobRetried, alice())
+	f.refuses(t, tokenvault.ErrNotFound, func() error { return f.RetryJob(t.Context(), "globex", job.ID, event) })
+	f.refuses(t, tokenvault.ErrNotFound, func() error { return f.RetryJob(t.Context(), acme, "jb_missing", event) })
+	f.writes(t, func() {
+		if err := f.RetryJob(t.Context(), acme, job.ID, event); err != nil {
+			t.Fatal(err)
+		}
+	}, event)
+	f.wantJobs(t, 2, job)
+	f.finish(t, tokenvault.JobResult{ID: job.ID, Attempt: 2, RetryIn: time.Hour})
+	if err := f.RetryJob(t.Context(), acme, job.ID, event); err != nil {
+		t.Errorf("a job that waits: %v", err)
+	}
+	f.wantJobs(t, 3, job)
+}
+
+func jobNotAgain(t *testing.T, f *fixture) {
+	job := f.enqueue(t, 1)[0]
+	f.wantJobs(t, 1, job)
+	f.refuses(t, tokenvault.ErrConflict, func() error {
+		return f.RetryJob(t.Context(), acme, job.ID, f.event(tokenvault.EventJobRetried, alice()))
+	})
 }

@@ -142,6 +142,9 @@ func (g *generator) next() (string, command) {
 		{"DeleteApp", 1, g.deleteApp},
 		{"ClaimJobs", 2, g.claim},
 		{"FinishJob", 2, g.finish},
+		{"RetryJob", 1, g.retry},
+		{"ClaimConnections", 2, g.due},
+		{"TouchConnections", 2, g.touch},
 		{"UseNonce", 2, g.nonce},
 		{"ExpireAuthRequests", 1, g.expire},
 		{"reads", 6, g.reads},
@@ -423,6 +426,44 @@ func (g *generator) finish() command {
 	return func(t *testing.T, s tokenvault.Store) (any, error) { return nil, s.FinishJob(t.Context(), cmd) }
 }
 
+func (g *generator) retry() command {
+	job, ok := pick(g, g.jobs)
+	if !ok {
+		return g.revoke()
+	}
+	event := g.event(tokenvault.EventJobRetried, alice())
+	return func(t *testing.T, s tokenvault.Store) (any, error) {
+		return nil, s.RetryJob(t.Context(), acme, job.ID, event)
+	}
+}
+
+// due claims all that is due and puts some of it off.
+func (g *generator) due() command {
+	pause, in, some := time.Duration(1+g.random.IntN(90))*time.Second, time.Duration(g.random.IntN(300))*time.Second, 1+g.random.IntN(3)
+	return func(t *testing.T, s tokenvault.Store) (any, error) {
+		due, err := s.ClaimConnections(t.Context(), acme, 1000, pause)
+		if err != nil {
+			return nil, err
+		}
+		slices.SortFunc(due, func(a, b tokenvault.DueConnection) int { return cmp.Compare(a.ID, b.ID) })
+		var next []tokenvault.NextLook
+		for i := 0; i < len(due); i += some {
+			next = append(next, tokenvault.NextLook{ID: due[i].ID, Claimed: due[i].Claimed, In: in})
+		}
+		return due, s.PutOffConnections(t.Context(), acme, next)
+	}
+}
+
+func (g *generator) touch() command {
+	c, ok := pick(g, g.connections)
+	if !ok {
+		return g.settle()
+	}
+	return func(t *testing.T, s tokenvault.Store) (any, error) {
+		return nil, s.TouchConnections(t.Context(), acme, []string{c.ID, "cn_missing"}, 2*time.Minute)
+	}
+}
+
 func (g *generator) nonce() command {
 	cmd := tokenvault.Nonce{Tenant: acme, Hash: fmt.Sprint("nonce", g.random.IntN(3)), TTL: time.Minute}
 	return func(t *testing.T, s tokenvault.Store) (any, error) { return nil, s.UseNonce(t.Context(), cmd) }
@@ -456,9 +497,11 @@ func (g *generator) reads() command {
 		slices.SortFunc(events, func(a, b tokenvault.Event) int {
 			return cmp.Compare(a.RunID+string(a.Kind)+a.AuthRequestID, b.RunID+string(b.Kind)+b.AuthRequestID)
 		})
+		jobs, jobsErr := s.ListJobs(t.Context(), owner.Tenant, tokenvault.JobQuery{Page: tokenvault.Page{Limit: 1000}})
+		err = errors.Join(err, jobsErr)
 		for i := range events { // names and places in chains are each store's own
 			events[i].ID, events[i].Writer, events[i].Position, events[i].Hash = "", "", 0, ""
 		}
-		return []any{found, connections, permissions, events}, err
+		return []any{found, connections, permissions, events, jobs}, err
 	}
 }

@@ -61,6 +61,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"audit", auditCases()},
 		{"chain", chainCases()},
 		{"jobs", jobCases()},
+		{"upkeep", upkeepCases()},
 		{"isolation", isolationCases()},
 		{"concurrency", concurrencyCases()},
 		{"lifecycle", lifecycleCases()},
