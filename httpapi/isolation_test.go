@@ -43,6 +43,7 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 	tried := map[string]bool{
 		// Administrators name these, and the handle that a host completes with grants.
 		"DELETE /v1/keys/{id}": true, "POST /v1/keys/{id}/rotate": true, "POST /v1/auth-requests/{id}/complete": true,
+		"POST /v1/jobs/{id}/retry": true,
 		// See TestA1AnotherOrganizationsProvidersDoNotExist.
 		"GET /v1/providers/{id}": true, "PUT /v1/providers/{id}": true, "DELETE /v1/providers/{id}": true,
 	}

@@ -173,6 +173,7 @@ func (s *Store) RetryJob(ctx context.Context, tenant, id string, event tokenvaul
 			}
 			return tokenvault.ErrConflict
 		}
-		return t.appendEvents(ctx, event)
+		t.appendEvents(event)
+		return nil
 	})
 }
