@@ -58,7 +58,7 @@ func (v *Vault) note(ctx context.Context, u *uses, what string, touch func(ids [
 		if err := touch(ids); err != nil {
 			u.add(ids...)
 			if ctx.Err() == nil {
-				v.log.Warn("the last use of "+what+" cannot be noted now", slog.Any("error", err))
+				v.log.Warn("what was used last cannot be noted now", slog.String("what", what), slog.Any("error", err))
 			}
 			return
 		}
