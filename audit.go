@@ -62,7 +62,9 @@ type Event struct {
 	AuthRequestID string `json:"authRequestId,omitempty"`
 	RunID         string `json:"runId,omitempty"`
 	ThreadID      string `json:"threadId,omitempty"`
-	// Detail is a word from a fixed list, such as a reason or a failure code.
+	// Detail is a word from a fixed list, such as a reason or a failure code, or the
+	// id of what the event is about where no other field holds it: an API key, a job,
+	// an audit head. It is never text that a caller or a provider chose.
 	Detail string `json:"detail,omitempty"`
 
 	// Writer, Position and Hash are the entry's place in its chain: see

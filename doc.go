@@ -30,7 +30,10 @@
 //  1. A credential is released only to a caller that is allowed to have it; who
 //     consents is who asked, on every path.
 //  2. No grant is lost through concurrency, restarts, deploys, database outages,
-//     slow or failing providers, or callers that give up.
+//     slow or failing providers, or callers that give up. If the answer of a
+//     provider that has replaced a refresh token never arrives, because the process
+//     was killed in that moment or the provider hung twice, the owner is asked to
+//     connect again, with the reason lost_response.
 //  3. A secret is never stored, logged, traced, rendered or returned in clear,
 //     except as the answer to an authorized request.
 //  4. A warm resolve costs one database round trip and one AES open.
