@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ type Credential struct {
 	// Fields are what the owner entered, by the names of [KeyAuth.Fields], with
 	// auth method api_key; the tokens are empty then.
 	Fields map[string]Secret
+	// Browser is the signed-in state, with auth method browser_login; the tokens are
+	// empty then.
+	Browser BrowserState
 	// Issuer and TokenURL record who issued the grant and where it is refreshed. A
 	// refresh token is never sent anywhere else, nor a client secret with it.
 	Issuer   string
@@ -43,6 +47,11 @@ const (
 
 	tagPreviousRefreshToken = 7
 	tagField                = 8 // once per field: its name, a zero byte, its value
+
+	tagBrowserState  = 9
+	tagUserAgent     = 10
+	tagBrowserWidth  = 11 // decimal
+	tagBrowserHeight = 12 // decimal
 )
 
 // TokenTypeAPIKey is the [Credential.TokenType] of what an owner entered. How a
@@ -61,6 +70,12 @@ func (c Credential) marshal() []byte {
 	w.String(tagPreviousRefreshToken, c.PreviousRefreshToken.Reveal())
 	for _, name := range slices.Sorted(maps.Keys(c.Fields)) {
 		w.String(tagField, name+"\x00"+c.Fields[name].Reveal())
+	}
+	if b := c.Browser; !b.IsZero() {
+		w.String(tagBrowserState, b.StorageState.Reveal())
+		w.String(tagUserAgent, b.UserAgent)
+		w.String(tagBrowserWidth, strconv.Itoa(b.Width))
+		w.String(tagBrowserHeight, strconv.Itoa(b.Height))
 	}
 	return w.Bytes()
 }
@@ -91,6 +106,14 @@ func unmarshalCredential(b []byte) (Credential, error) {
 				c.Fields = make(map[string]Secret)
 			}
 			c.Fields[name] = NewSecret(text)
+		case tagBrowserState:
+			c.Browser.StorageState = NewSecret(string(value))
+		case tagUserAgent:
+			c.Browser.UserAgent = string(value)
+		case tagBrowserWidth:
+			c.Browser.Width, _ = strconv.Atoi(string(value))
+		case tagBrowserHeight:
+			c.Browser.Height, _ = strconv.Atoi(string(value))
 		}
 	})
 	if err != nil {

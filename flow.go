@@ -155,9 +155,13 @@ type SubmitInput struct {
 
 // A Watching flow ends when a login is seen in a browser; nothing returns.
 type Watching interface {
-	// Watch blocks until the login is done, failed or given up.
-	Watch(ctx context.Context, session BrowserSession, provider Provider) error
-	// Capture reads the authenticated state of the provider's declared domains.
+	// Open starts the browser of an attempt. Errors as [Browser.Open].
+	Open(ctx context.Context, req BrowserRequest) (BrowserSession, error)
+	// Attach returns a session of this process. Errors as [Browser.Attach].
+	Attach(ctx context.Context, id string) (BrowserSession, error)
+	// Capture reads the state of the provider's domains and proves in a fresh browser
+	// that it is signed in, and as whom. It fails with an error wrapping [ErrDenied]
+	// if it is not, and the session goes on.
 	Capture(ctx context.Context, session BrowserSession, provider Provider) (Completed, error)
 }
 

@@ -48,6 +48,8 @@ type Provider struct {
 	OAuth2 *OAuth2 `json:"oauth2,omitempty" yaml:"oauth2"`
 	// APIKey is set when AuthMethod is api_key.
 	APIKey *KeyAuth `json:"apiKey,omitempty" yaml:"apiKey"`
+	// Login is set when AuthMethod is browser_login.
+	Login *Login `json:"login,omitempty" yaml:"login"`
 	// Verified is "docs" when every fact was read in the provider's own
 	// documentation, else "unverified".
 	Verified string `json:"verified" yaml:"verified"`
