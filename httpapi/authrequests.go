@@ -115,6 +115,24 @@ func send(w http.ResponseWriter, out *http.ResponseController, req tokenvault.Au
 	return out.Flush()
 }
 
+type openInput struct {
+	ProviderID   string   `json:"providerId"`
+	Scopes       []string `json:"scopes,omitempty"`
+	ConnectionID string   `json:"credentialId,omitempty" jsonschema:"the connection to renew; absent: a new one"`
+	ThreadID     string   `json:"threadId,omitempty"`
+	Organization bool     `json:"organization,omitempty" jsonschema:"connect for the organization that the user administers"`
+}
+
+func openAuthRequest(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in openInput) (authRequestOutput, error) {
+	if in.ProviderID == "" {
+		return authRequestOutput{}, &tokenvault.FieldError{Field: "providerId", Reason: "must be given"}
+	}
+	req, err := v.RequestConnect(ctx, actor, tokenvault.ConnectRequest{
+		ProviderID: in.ProviderID, Scopes: in.Scopes, ConnectionID: in.ConnectionID, ThreadID: in.ThreadID, Organization: in.Organization,
+	})
+	return req.Payload(), err
+}
+
 type idInput struct {
 	ID string `path:"id"`
 }

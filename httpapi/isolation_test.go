@@ -30,6 +30,7 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 		{"user", "POST", "/credentials/{id}/share", "connection", ""},
 		{"user", "DELETE", "/credentials/{id}/share", "connection", ""},
 		{"user", "DELETE", "/permissions/{id}", "permission", ""},
+		{"user", "POST", "/auth-requests", "connection", `{"providerId":"mail","credentialId":"{id}"}`},
 		{"user", "GET", "/auth-requests/{id}", "request", ""},
 		{"user", "POST", "/auth-requests/{id}/decline", "request", ""},
 		{"agent", "GET", "/v1/auth-requests/{id}", "request", ""},

@@ -26,6 +26,7 @@ func browserRoutes() []route {
 		handle("PUT /oauth-config/{providerId}", "Register or replace an OAuth app", putApp),
 		handle("DELETE /oauth-config/{providerId}", "Delete an OAuth app", deleteApp),
 
+		handle("POST /auth-requests", "Ask to connect an account of the user's own; connectUrl of the answer is where that is done", openAuthRequest),
 		raw[authRequestInput, authRequestOutput]("GET /auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest),
 		handle("POST /auth-requests/{id}/decline", "Decline an auth request", declineAuthRequest),
 
