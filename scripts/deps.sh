@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-readonly node_least=20.19   # what the browser rig needs
+readonly node_least=22.13   # what Mastra and the browser rig need
 readonly node_package=node@22
 readonly node_home=.cache/node
 
