@@ -35,14 +35,15 @@ demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself;
 	$(GO) run ./examples/demo --mode $(MODE) $(if $(filter postgres,$(STORE)),--postgres) $(if $(AUTO),--auto)
 
 .PHONY: test
-test: deps build ## Run every test: vet, race detector, nested modules, browser rig
+test: deps build ## Run every test: vet, race detector, nested modules, TypeScript packages, browser rig
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 	@for module in $(NESTED); do \
 		echo "== $$module"; \
 		(cd "$$module" && $(GO) vet ./... && $(GO) test -race -shuffle=on ./...); \
 	done
-	@if [[ -f e2e/package.json ]]; then cd e2e && npm test; fi
+	@cd web && npm test && npm run build
+	@cd e2e && npm test
 
 .PHONY: test-chaos
 test-chaos: deps build ## Kill, freeze and race real servers, and fill their disk, up to 50 times each; prints CHAOS lines; takes long

@@ -28,7 +28,17 @@ generated)
 	;;
 web)
 	if [[ ! -f web/package.json ]]; then exit 0; fi
-	cd web && npx --no-install biome ci .
+	cd web
+	npx --no-install biome ci --colors=off --max-diagnostics=5 .
+	npx --no-install tsc --build
+	before=$(mktemp -d)
+	trap 'rm -rf "$before"' EXIT
+	cp -r packages/client/src/generated "$before"
+	npm run --silent generate
+	if ! diff -ur "$before/generated" packages/client/src/generated >&2; then
+		echo "the API types were out of date and have been regenerated: commit them" >&2
+		exit 1
+	fi
 	;;
 *)
 	echo "usage: scripts/check.sh format|generated|web" >&2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo miss, and nothing that is there already:
-# a C compiler (race detector), Node, the Node packages of e2e, Chromium, and a
+# a C compiler (race detector), Node, the Node packages of e2e and web, Chromium, and a
 # PostgreSQL server and PgBouncer (their binaries: tests run their own).
 # Works on Debian and its relatives, as root or with sudo.
 set -euo pipefail
@@ -76,7 +76,7 @@ node_packages() {
 go_toolchain
 compiler
 folders=()
-for folder in e2e/providers e2e; do
+for folder in e2e/providers e2e web; do
 	if [[ -f "$folder/package.json" ]]; then folders+=("$folder"); fi
 done
 if ((${#folders[@]} > 0)); then

@@ -1,0 +1,244 @@
+import type { ConnectInput, TokenVaultClient } from "./client.js";
+import { TokenVaultError } from "./errors.js";
+import { browserPage, type Page, type PageWindow } from "./page.js";
+import type { AuthRequest } from "./types.js";
+
+/**
+ * Where a connect stands. Only `connected`, `declined`, `expired` and `failed` are final; `start` begins
+ * again from each of them, and from `idle`.
+ */
+export type ConnectState =
+  | { status: "idle" }
+  | { status: "connecting" }
+  /** The user is at the provider, or on the vault's page. */
+  | { status: "waiting"; request: AuthRequest }
+  /** No window could be opened: show a link to `url`, or call `openHere`. */
+  | { status: "blocked"; request: AuthRequest; url: string }
+  | { status: "connected"; request: AuthRequest; credentialId: string }
+  | { status: "declined"; request: AuthRequest }
+  | { status: "expired"; request: AuthRequest }
+  /** `code` is the request's failure code or the error's; `retryable` tells whether trying again helps. */
+  | { status: "failed"; request?: AuthRequest; code: string; message: string; retryable: boolean };
+
+/** What is connected, and how. */
+export interface ConnectOptions {
+  client: TokenVaultClient;
+  /** The auth request to settle, such as from a tool's result; or what to ask for. */
+  request: AuthRequest | ConnectInput;
+  /**
+   * "auto": a window, or this tab on a phone. "window": a window. "tab": this tab. "none": nothing is
+   * opened, the page shows `connectUrl` itself.
+   */
+  open?: "auto" | "window" | "tab" | "none";
+  /** Rewrites the address that is opened, such as to a page of yours that proves the user first. */
+  connectUrl?: (request: AuthRequest) => string;
+  /** Where the same tab comes back to; the vault must know it. Default: this page. */
+  returnTo?: string;
+  /** Milliseconds after which waiting ends as expired. Default: the request's own end. */
+  timeout?: number;
+  page?: Page;
+}
+
+/** One connect, from a click to its end. It never rejects: what happens is its state. */
+export interface Connect {
+  readonly state: ConnectState;
+  subscribe(listener: (state: ConnectState) => void): () => void;
+  /** Begins. Call it in answer to a click, so that a window may be opened. */
+  start(): Promise<ConnectState>;
+  /** Goes to the connect page in this tab. */
+  openHere(): void;
+  /** Opens the window again, or brings it forward. */
+  openAgain(): void;
+  /** Stops waiting and goes back to idle; the request stays open. */
+  cancel(): void;
+  /** Says no: the request is settled as declined. */
+  decline(): Promise<ConnectState>;
+  /** Waits for a request that was begun before, such as before a reload, and opens nothing. */
+  resume(): Promise<ConnectState>;
+}
+
+const isRequest = (r: AuthRequest | ConnectInput): r is AuthRequest => "authRequestId" in r;
+
+/** Makes a connect. Nothing happens before `start`. */
+export function createConnect(options: ConnectOptions): Connect {
+  const { client, open = "auto", page = browserPage } = options;
+  const listeners = new Set<(state: ConnectState) => void>();
+  let state: ConnectState = { status: "idle" };
+  let current = isRequest(options.request) ? options.request : undefined;
+  let popup: PageWindow | null = null;
+  let running: AbortController | undefined;
+  let look = () => {};
+
+  const set = (next: ConnectState) => {
+    state = next;
+    for (const listener of listeners) listener(next);
+    return next;
+  };
+  const urlOf = (request: AuthRequest) => options.connectUrl?.(request) ?? request.connectUrl;
+
+  const ask = async () => {
+    if (current?.status === "pending") return current;
+    const { request } = options;
+    current = await client.requestConnect(
+      isRequest(request) ? { providerId: request.providerId, scopes: request.requiredScopes } : request,
+    );
+    return current;
+  };
+
+  const follow = async (request: AuthRequest, signal: AbortSignal): Promise<ConnectState> => {
+    const origins = [...new Set([new URL(request.connectUrl).origin, new URL(page.here()).origin])];
+    const unlisten = page.listen(origins, (message) => {
+      if (!message.authRequestId || message.authRequestId === request.authRequestId) look();
+    });
+    try {
+      const settled = await client.wait(request.authRequestId, {
+        signal,
+        onReady: (ready) => {
+          look = ready;
+        },
+      });
+      current = settled;
+      popup?.close();
+      return set(endOf(settled));
+    } finally {
+      unlisten();
+    }
+  };
+
+  const run = async (begin: (signal: AbortSignal) => Promise<ConnectState>): Promise<ConnectState> => {
+    running?.abort();
+    const mine = new AbortController();
+    running = mine;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (options.timeout !== undefined) timer = setTimeout(() => mine.abort("timeout"), options.timeout);
+    try {
+      return await begin(mine.signal);
+    } catch (error) {
+      if (mine !== running) return state; // started again, or cancelled
+      popup?.close();
+      if (mine.signal.aborted && current) return set({ status: "expired", request: current });
+      return set(failureOf(error, current));
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
+  return {
+    get state() {
+      return state;
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    start() {
+      const here = open === "tab" || (open === "auto" && page.prefersSameTab());
+      // The window is opened before anything is awaited: later it would be blocked.
+      popup?.close();
+      popup = here || open === "none" ? null : page.open();
+      const opened = popup;
+      set({ status: "connecting" });
+      return run(async (signal) => {
+        const request = await ask();
+        signal.throwIfAborted();
+        if (here) {
+          set({ status: "waiting", request });
+          page.go(withReturn(urlOf(request), options.returnTo ?? page.here()));
+        } else if (opened || open === "none") {
+          opened?.go(urlOf(request));
+          set({ status: "waiting", request });
+        } else {
+          set({ status: "blocked", request, url: urlOf(request) });
+        }
+        return follow(request, signal);
+      });
+    },
+    resume() {
+      if (!current) return Promise.resolve(state);
+      const request = current;
+      set({ status: "waiting", request });
+      return run((signal) => follow(request, signal));
+    },
+    openHere() {
+      if (current) page.go(withReturn(urlOf(current), options.returnTo ?? page.here()));
+    },
+    openAgain() {
+      if (!current) return;
+      popup?.close();
+      popup = page.open();
+      popup?.go(urlOf(current));
+      set(
+        popup
+          ? { status: "waiting", request: current }
+          : { status: "blocked", request: current, url: urlOf(current) },
+      );
+    },
+    cancel() {
+      const was = running;
+      running = undefined;
+      was?.abort();
+      popup?.close();
+      set({ status: "idle" });
+    },
+    async decline() {
+      if (!current) return state;
+      try {
+        current = await client.decline(current.authRequestId);
+        const was = running;
+        running = undefined;
+        was?.abort();
+        popup?.close();
+        return set(endOf(current));
+      } catch (error) {
+        return set(failureOf(error, current));
+      }
+    },
+  };
+}
+
+/** The end of a connect that a settled request means. */
+export function endOf(request: AuthRequest): ConnectState {
+  switch (request.status) {
+    case "connected":
+      return { status: "connected", request, credentialId: request.credentialId ?? "" };
+    case "declined":
+    case "expired":
+      return { status: request.status, request };
+    case "pending":
+      return { status: "waiting", request };
+  }
+  const code = request.failureCode ?? "failed";
+  return { status: "failed", request, code, message: code, retryable: true };
+}
+
+function failureOf(error: unknown, request: AuthRequest | undefined): ConnectState {
+  const known = error instanceof TokenVaultError;
+  return {
+    status: "failed",
+    ...(request ? { request } : {}),
+    code: known ? error.code : "internal",
+    message: error instanceof Error ? error.message : "Something went wrong",
+    retryable: !known || error.transient || error.status >= 500,
+  };
+}
+
+function withReturn(url: string, returnTo: string): string {
+  const target = new URL(url, returnTo);
+  target.searchParams.set("returnTo", returnTo);
+  return target.href;
+}
+
+/**
+ * Reads which request a return to this page is about, after a connect in the same tab, and takes that
+ * out of the address.
+ */
+export function takeReturn(): { authRequestId: string; status: string } | undefined {
+  const url = new URL(location.href);
+  const authRequestId = url.searchParams.get("authRequestId");
+  const status = url.searchParams.get("status");
+  if (!authRequestId || !status) return undefined;
+  url.searchParams.delete("authRequestId");
+  url.searchParams.delete("status");
+  history.replaceState(history.state, "", url);
+  return { authRequestId, status };
+}

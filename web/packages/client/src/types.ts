@@ -1,0 +1,32 @@
+import type { components as BrowserComponents } from "./generated/browser-api.js";
+
+type Schemas = BrowserComponents["schemas"];
+
+/** The auth_required payload: the same on every surface, without secrets and personal data. */
+export type AuthRequest = Omit<Schemas["AuthRequest"], "type"> & { type: "auth_required" };
+
+/** A durable link from an owner to one account at a provider. Its id is the credentialId. */
+export type Connection = Schemas["CredentialSummary"];
+
+/** What an agent may do with a connection. */
+export type Permission = Schemas["Permission"];
+
+/** An outside service reached by one auth method. */
+export type Provider = Schemas["Provider"];
+
+/** A registered OAuth app, without its secret. */
+export type App = Schemas["App"];
+
+/** How an auth request stands. */
+export type AuthRequestStatus = AuthRequest["status"];
+
+/** Reports whether value is an auth_required payload, such as a tool's result in a chat. */
+export function isAuthRequest(value: unknown): value is AuthRequest {
+  const v = value as Partial<AuthRequest> | null;
+  return (
+    typeof v === "object" &&
+    v?.type === "auth_required" &&
+    typeof v.authRequestId === "string" &&
+    typeof v.connectUrl === "string"
+  );
+}

@@ -1,0 +1,180 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import {
+  type ConnectMessage,
+  createClient,
+  createConnect,
+  isAuthRequest,
+  type Page,
+  type PageWindow,
+  type TokenVaultClient,
+} from "../src/index.js";
+import { VaultServer } from "./vault.js";
+
+/** A page that notes what is done with it. */
+class FakePage implements Page {
+  blocked = false;
+  phone = false;
+  went: string[] = [];
+  windows: { url: string; closed: boolean }[] = [];
+  heard: ((message: ConnectMessage) => void)[] = [];
+  origins: string[] = [];
+
+  open(): PageWindow | null {
+    if (this.blocked) return null;
+    const opened = { url: "about:blank", closed: false };
+    this.windows.push(opened);
+    return {
+      go: (url) => {
+        opened.url = url;
+      },
+      close: () => {
+        opened.closed = true;
+      },
+      focus: () => {},
+    };
+  }
+  go(url: string) {
+    this.went.push(url);
+  }
+  prefersSameTab() {
+    return this.phone;
+  }
+  listen(origins: string[], heard: (message: ConnectMessage) => void) {
+    this.origins = origins;
+    this.heard.push(heard);
+    return () => {
+      this.heard = this.heard.filter((h) => h !== heard);
+    };
+  }
+  here() {
+    return "https://app.example/chat?thread=7";
+  }
+}
+
+let vault: VaultServer;
+let client: TokenVaultClient;
+let page: FakePage;
+
+beforeEach(async () => {
+  vault = new VaultServer();
+  page = new FakePage();
+  client = createClient({ url: await vault.start() });
+});
+
+afterEach(() => vault.stop());
+
+const waitingFor = async () => expect.poll(() => vault.calls.some((c) => c.endsWith("events"))).toBe(true);
+
+test("a window is opened at the click and closed at the end", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const seen: string[] = [];
+  connect.subscribe((s) => seen.push(s.status));
+  const done = connect.start();
+  expect(page.windows).toHaveLength(1); // before anything was awaited
+  await waitingFor();
+  expect(page.windows[0]?.url).toBe(vault.request.connectUrl);
+  expect(page.origins).toEqual(["https://vault.example", "https://app.example"]);
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect(await done).toMatchObject({ status: "connected", credentialId: "cn_1" });
+  expect(page.windows[0]?.closed).toBe(true);
+  expect(page.heard).toHaveLength(0);
+  expect(seen).toEqual(["connecting", "waiting", "connected"]);
+});
+
+test("without a request, one is asked for", async () => {
+  const connect = createConnect({ client, page, request: { providerId: "github", scopes: ["repo"] } });
+  const done = connect.start();
+  await waitingFor();
+  expect(vault.bodies).toEqual([{ providerId: "github", scopes: ["repo"] }]);
+  vault.settle({ status: "failed", failureCode: "scope_not_granted" });
+  expect(await done).toMatchObject({ status: "failed", code: "scope_not_granted", retryable: true });
+});
+
+test("a blocked window leaves a link, and this tab", async () => {
+  page.blocked = true;
+  const connect = createConnect({ client, page, request: vault.request });
+  const done = connect.start();
+  await expect.poll(() => connect.state.status).toBe("blocked");
+  expect(connect.state).toMatchObject({ url: vault.request.connectUrl });
+  connect.openHere();
+  expect(page.went).toEqual([
+    "https://vault.example/connect/ar_1?returnTo=https%3A%2F%2Fapp.example%2Fchat%3Fthread%3D7",
+  ]);
+  page.blocked = false;
+  connect.openAgain();
+  expect(connect.state.status).toBe("waiting");
+  await waitingFor();
+  vault.settle({ status: "expired" });
+  expect((await done).status).toBe("expired");
+});
+
+test("a phone uses its tab, and a return is taken up without opening anything", async () => {
+  page.phone = true;
+  const connect = createConnect({ client, page, request: vault.request });
+  void connect.start();
+  await expect.poll(() => page.went).toHaveLength(1);
+  expect(page.windows).toHaveLength(0);
+  const after = createConnect({ client, page, request: vault.request });
+  const resumed = after.resume();
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await resumed).status).toBe("connected");
+  expect(page.went).toHaveLength(1);
+});
+
+test("a closed window means nothing: the user may be there still", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const done = connect.start();
+  await waitingFor();
+  page.windows[0] = { url: "", closed: true };
+  expect(connect.state.status).toBe("waiting");
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await done).status).toBe("connected");
+});
+
+test("a page's word is a hint; the vault decides", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const done = connect.start();
+  await waitingFor();
+  for (const heard of page.heard) heard({ type: "token-vault:auth-complete", authRequestId: "ar_1" });
+  await expect.poll(() => vault.calls.filter((c) => c.endsWith("events")).length).toBe(2);
+  expect(connect.state.status).toBe("waiting");
+  vault.settle({ status: "declined" });
+  expect((await done).status).toBe("declined");
+});
+
+test("cancel leaves the request open; decline settles it", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const first = connect.start();
+  await waitingFor();
+  connect.cancel();
+  await first;
+  expect(connect.state.status).toBe("idle");
+  expect(vault.request.status).toBe("pending");
+  void connect.start();
+  await expect.poll(() => connect.state.status).toBe("waiting");
+  expect((await connect.decline()).status).toBe("declined");
+  expect(vault.request.status).toBe("declined");
+  expect(page.windows.every((w) => w.closed)).toBe(true);
+});
+
+test("waiting has an end", async () => {
+  const connect = createConnect({ client, page, request: vault.request, timeout: 30 });
+  expect((await connect.start()).status).toBe("expired");
+});
+
+test("what fails says so and can be tried again", async () => {
+  vault.failures = [{ status: 404, code: "not_found" }];
+  const connect = createConnect({ client, page, request: { providerId: "github" } });
+  expect(await connect.start()).toMatchObject({ status: "failed", code: "not_found", retryable: false });
+  const done = connect.start();
+  await waitingFor();
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await done).status).toBe("connected");
+});
+
+test("an auth_required payload is told from anything else", () => {
+  expect(isAuthRequest(vault.request)).toBe(true);
+  for (const other of [null, undefined, "auth_required", {}, { type: "auth_required" }]) {
+    expect(isAuthRequest(other)).toBe(false);
+  }
+});
