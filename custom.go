@@ -34,6 +34,7 @@ func redirects(from, to Provider) bool {
 func harmless(p Provider) Provider {
 	p.Name, p.Service, p.Description, p.IconURL, p.Hosts = "", "", "", "", nil
 	p.Verified, p.Sources = "", nil
+	p.Login = harmlessLogin(p.Login)
 	if p.OAuth2 == nil {
 		return p
 	}
@@ -44,4 +45,21 @@ func harmless(p Provider) Provider {
 	o.Setup, o.ConsoleURL = nil, ""
 	p.OAuth2 = &o
 	return p
+}
+
+// harmlessLogin keeps where people sign in, whose state is captured and who is
+// recognized. How a login is told may change: sites do.
+func harmlessLogin(login *Login) *Login {
+	if login == nil {
+		return nil
+	}
+	l := *login
+	l.VisitDomains, l.Signs, l.Unless, l.Refuses = nil, nil, nil, ""
+	l.Settle, l.CheckEvery, l.Lifetime = 0, 0, 0
+	if l.Probe != nil {
+		probe := *l.Probe
+		probe.Status, probe.Pattern, probe.AccountLabel, probe.AccountLabelPattern = 0, "", nil, ""
+		l.Probe = &probe
+	}
+	return &l
 }

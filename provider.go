@@ -196,16 +196,26 @@ func (o *OAuth2) UnmarshalJSON(b []byte) error {
 	if err := dec.Decode(&in); err != nil {
 		return err
 	}
-	for _, field := range []struct {
-		name, text string
-		to         *time.Duration
-	}{{"defaultLifetime", in.DefaultLifetime, &o.DefaultLifetime}, {"refreshIdle", in.RefreshIdle, &o.RefreshIdle}} {
+	return readDurations(
+		durationField{"oauth2.defaultLifetime", in.DefaultLifetime, &o.DefaultLifetime},
+		durationField{"oauth2.refreshIdle", in.RefreshIdle, &o.RefreshIdle},
+	)
+}
+
+// A durationField is a duration as text, and where it goes.
+type durationField struct {
+	name, text string
+	to         *time.Duration
+}
+
+func readDurations(fields ...durationField) error {
+	for _, field := range fields {
 		if field.text == "" {
 			continue
 		}
 		var err error
 		if *field.to, err = time.ParseDuration(field.text); err != nil {
-			return invalid("oauth2."+field.name, `must be a duration such as "12h" or "90m"`)
+			return invalid(field.name, `must be a duration such as "12h" or "90m"`)
 		}
 	}
 	return nil

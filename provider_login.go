@@ -1,6 +1,16 @@
 package tokenvault
 
-import "time"
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
 
 // A Login describes how an owner signs in at a provider without OAuth, in a browser
 // that the vault starts, and how the vault tells that it is done.
@@ -8,7 +18,8 @@ type Login struct {
 	// URL is the login page. Agents cannot change it.
 	URL string `json:"url" yaml:"url"`
 	// Domains lists the domains, with their subdomains, whose cookies and storage are
-	// captured and restored: "example.com". Also "host:port" of a loopback name.
+	// captured and restored: "example.com". Also "host:port" of a loopback name or
+	// address; of its origins only those at that port.
 	Domains []string `json:"domains" yaml:"domains"`
 	// VisitDomains lists further domains that a tab may navigate to, such as an
 	// identity provider's. Nothing of them is captured. Images, scripts and frames of a
@@ -38,13 +49,99 @@ type Login struct {
 	Refuses string `json:"refuses,omitempty" yaml:"refuses"`
 }
 
+// MarshalJSON writes durations as text, such as "12h0m0s".
+func (l Login) MarshalJSON() ([]byte, error) {
+	type plain Login
+	return json.Marshal(struct {
+		plain
+		Settle     string `json:"settle,omitempty"`
+		CheckEvery string `json:"checkEvery,omitempty"`
+		Lifetime   string `json:"lifetime,omitempty"`
+	}{plain(l), durationText(l.Settle), durationText(l.CheckEvery), durationText(l.Lifetime)})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, and refuses fields that it does
+// not know.
+func (l *Login) UnmarshalJSON(b []byte) error {
+	type plain Login
+	in := struct {
+		*plain
+		Settle     string `json:"settle"`
+		CheckEvery string `json:"checkEvery"`
+		Lifetime   string `json:"lifetime"`
+	}{plain: (*plain)(l)}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		return err
+	}
+	return readDurations(
+		durationField{"login.settle", in.Settle, &l.Settle},
+		durationField{"login.checkEvery", in.CheckEvery, &l.CheckEvery},
+		durationField{"login.lifetime", in.Lifetime, &l.Lifetime},
+	)
+}
+
+// Landing returns the page that only shows itself to who is signed in.
+func (l Login) Landing() string { return cmp.Or(l.LandingURL, l.URL) }
+
+// Covers reports whether what a page at u keeps in its browser belongs to the
+// login: u is at one of Domains or below one, by https, or by http on a loopback
+// name.
+func (l Login) Covers(u *url.URL) bool { return atDomain(l.Domains, u) }
+
+// MayVisit reports whether a tab may navigate to u: to Domains and VisitDomains,
+// by https, or by http on a loopback name.
+func (l Login) MayVisit(u *url.URL) bool {
+	return atDomain(l.Domains, u) || atDomain(l.VisitDomains, u)
+}
+
+func atDomain(domains []string, u *url.URL) bool {
+	if u.Scheme != "https" && (u.Scheme != "http" || !isLoopbackName(u.Hostname())) {
+		return false
+	}
+	host, port, _ := net.SplitHostPort(hostPort(u))
+	return slices.ContainsFunc(domains, func(domain string) bool {
+		if name, local, err := net.SplitHostPort(domain); err == nil {
+			return port == local && belowDomain(host, name)
+		}
+		return belowDomain(host, domain)
+	})
+}
+
+// CoversCookie reports whether a cookie of a domain, ".example.com" or
+// "www.example.com", belongs to the login: its domain is one of Domains or below
+// one. Cookies know no ports.
+func (l Login) CoversCookie(domain string) bool {
+	domain = strings.TrimPrefix(strings.ToLower(domain), ".")
+	return slices.ContainsFunc(l.Domains, func(covered string) bool {
+		if name, _, err := net.SplitHostPort(covered); err == nil {
+			covered = name
+		}
+		return belowDomain(domain, covered)
+	})
+}
+
+// belowDomain reports whether host is domain or a name below it.
+func belowDomain(host, domain string) bool {
+	if host == domain {
+		return true
+	}
+	return strings.HasSuffix(host, "."+domain) && net.ParseIP(domain) == nil
+}
+
+// WholePattern compiles a pattern of a Login that has to match as a whole.
+func WholePattern(pattern string) (*regexp.Regexp, error) {
+	return regexp.Compile(`\A(?:` + pattern + `)\z`)
+}
+
 // A LoginStrategy is how one sign of a login is seen.
 type LoginStrategy string
 
 // The strategies.
 const (
-	SignURLPattern LoginStrategy = "url_pattern"        // a tab's URL, without fragment, matches Pattern
-	SignResponse   LoginStrategy = "response_intercept" // the service answered a request to Pattern with a status of 200 to 399, once
+	SignURLPattern LoginStrategy = "url_pattern"        // the URL of a tab at Domains, without fragment, matches Pattern
+	SignResponse   LoginStrategy = "response_intercept" // Domains answered a request to Pattern with a status of 200 to 399, once
 	SignReturn     LoginStrategy = "domain_return"      // a tab left Domains (or the login page) and came back to them, away from the login page
 	SignCookie     LoginStrategy = "cookie"             // a cookie of Domains is named as Pattern says
 	SignProbe      LoginStrategy = "probe"              // Probe, asked from the browser itself, says so

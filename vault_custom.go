@@ -105,6 +105,11 @@ func (v *Vault) checkAddresses(p Provider) error {
 			return invalid(fmt.Sprintf("hosts[%d]", i), notPublic)
 		}
 	}
+	for field, domain := range loginDomains(p) {
+		if !v.mayName("https", canonicalHost(domain)) {
+			return invalid(field, notPublic)
+		}
+	}
 	for field, text := range addresses(p) {
 		u, err := url.Parse(text)
 		if text == "" || err == nil && v.mayName(u.Scheme, hostPort(u)) {
@@ -147,6 +152,27 @@ func addresses(p Provider) map[string]string {
 		for i, f := range k.Fields {
 			all[fmt.Sprintf("apiKey.fields[%d].helpUrl", i)] = f.HelpURL
 		}
+	}
+	if l := p.Login; l != nil {
+		all["login.url"], all["login.landingUrl"] = l.URL, l.LandingURL
+		if l.Probe != nil {
+			all["login.probe.url"] = l.Probe.URL
+		}
+	}
+	return all
+}
+
+// loginDomains returns the domains that a definition's browser may go to, by field.
+func loginDomains(p Provider) map[string]string {
+	all := map[string]string{}
+	if p.Login == nil {
+		return all
+	}
+	for i, domain := range p.Login.Domains {
+		all[fmt.Sprintf("login.domains[%d]", i)] = domain
+	}
+	for i, domain := range p.Login.VisitDomains {
+		all[fmt.Sprintf("login.visitDomains[%d]", i)] = domain
 	}
 	return all
 }

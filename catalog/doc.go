@@ -29,6 +29,25 @@
 //	  probe:
 //	    url: https://{subdomain}.acme.example/v1/me
 //
+// A provider at which people sign in without OAuth, in a browser that the vault
+// starts, has authMethod browser_login and a section login ([tokenvault.Login]):
+//
+//	hosts: [www.acme.example]
+//	login:
+//	  url: https://www.acme.example/login
+//	  domains: [acme.example]
+//	  signs:
+//	    - {strategy: cookie, pattern: sid}
+//	    - {strategy: url_pattern, pattern: 'https://www\.acme\.example/home'}
+//	  unless: ['https://www\.acme\.example/login/code.*']
+//	  probe:
+//	    url: https://www.acme.example/api/me
+//	    accountId: [user.id]
+//
+// All signs have to be there at once, and no tab may be at an address of unless:
+// list there what belongs to a second factor. With usageMode session the browser
+// stays, and a tool drives it.
+//
 // service defaults to the id, usageMode to token and verified to unverified. A
 // time.Duration is text such as "12h".
 //
@@ -42,8 +61,10 @@
 //	  - fact: "scopeSeparator: scopes are separated by commas"
 //	    url: https://acme.example/docs/oauth
 //
-// An apiKey section needs sources of inject and probe. A provider on this machine (a
-// loopback authorizationUrl or probe) needs none. verified
+// An apiKey section needs sources of inject and probe; a login section of url and
+// signs and, where they are given, of unless, probe, lifetime and refuses. A
+// provider on this machine (a loopback authorizationUrl, probe or login page) needs
+// none. verified
 // is docs only if every fact was read in the provider's own documentation.
 //
 // # Errors

@@ -40,6 +40,10 @@ func Lint(p tokenvault.Provider) []Problem {
 		l.apiKey(p)
 		l.keySources(*p.APIKey, p.Sources)
 	}
+	if p.Login != nil {
+		l.login(p)
+		l.loginSources(*p.Login, p.Sources)
+	}
 	return l.problems
 }
 
@@ -79,10 +83,13 @@ func (l *linter) identity(p tokenvault.Provider) {
 		l.expect(p.AuthMethod == tokenvault.AuthOAuth2 || p.OAuth2 == nil, "oauth2", "must be left out unless authMethod is oauth2")
 		l.expect(p.AuthMethod != tokenvault.AuthAPIKey || p.APIKey != nil, "apiKey", "must be given when authMethod is api_key")
 		l.expect(p.AuthMethod == tokenvault.AuthAPIKey || p.APIKey == nil, "apiKey", "must be left out unless authMethod is api_key")
+		l.expect(p.AuthMethod != tokenvault.AuthBrowserLogin || p.Login != nil, "login", "must be given when authMethod is browser_login")
+		l.expect(p.AuthMethod == tokenvault.AuthBrowserLogin || p.Login == nil, "login", "must be left out unless authMethod is browser_login")
 	default:
 		l.fail("authMethod", "must be oauth2, browser_login or api_key")
 	}
 	l.expect(p.UsageMode == tokenvault.UsageToken || p.UsageMode == tokenvault.UsageSession, "usageMode", "must be token or session")
+	l.expect(p.UsageMode != tokenvault.UsageSession || p.AuthMethod == tokenvault.AuthBrowserLogin, "usageMode", "must be token unless authMethod is browser_login")
 }
 
 // shown reports whether text is fit to be shown to people: one line of at most

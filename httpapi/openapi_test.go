@@ -63,6 +63,7 @@ func newDocument(t *testing.T) *document {
 	d.named[reflect.TypeFor[time.Duration]()] = &jsonschema.Schema{Type: "string", Description: `a duration such as "12h" or "90m"`}
 	enum[tokenvault.ClientAuth](d, tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.PrivateKeyJWT, tokenvault.ClientAuthNone)
 	enum[tokenvault.RequestFormat](d, tokenvault.RequestForm, tokenvault.RequestJSON)
+	enum[tokenvault.LoginStrategy](d, tokenvault.SignURLPattern, tokenvault.SignResponse, tokenvault.SignReturn, tokenvault.SignCookie, tokenvault.SignProbe)
 	enum[tokenvault.UsageMode](d, tokenvault.UsageToken, tokenvault.UsageSession)
 	enum[tokenvault.Release](d, tokenvault.ReleaseInject, tokenvault.ReleaseToken)
 	enum[tokenvault.AuthRequestStatus](d, tokenvault.AuthPending, tokenvault.AuthConnected, tokenvault.AuthDeclined, tokenvault.AuthExpired, tokenvault.AuthFailed)
