@@ -32,8 +32,9 @@
 //  2. No grant is lost through concurrency, restarts, deploys, database outages,
 //     slow or failing providers, or callers that give up. If the answer of a
 //     provider that has replaced a refresh token never arrives, because the process
-//     was killed in that moment or the provider hung twice, the owner is asked to
-//     connect again, with the reason lost_response.
+//     was killed in that moment or the connection broke, and the provider then
+//     refuses the old one, the owner is asked to connect again, with the reason
+//     lost_response.
 //  3. A secret is never stored, logged, traced, rendered or returned in clear,
 //     except as the answer to an authorized request.
 //  4. A warm resolve costs one database round trip and one AES open.

@@ -55,6 +55,10 @@ var (
 	// ErrUnavailable reports a store or audit log that cannot be reached. Nothing
 	// was released and nothing was changed.
 	ErrUnavailable = errors.New("temporarily unavailable")
+	// ErrProviderUnavailable reports a provider that was not asked, since its token
+	// endpoint kept failing. It comes as a *[ProviderError], which says when to come
+	// back. No grant was touched.
+	ErrProviderUnavailable = errors.New("its token endpoint keeps failing and is left alone for now")
 	// ErrClosed reports a call on a Vault after Close.
 	ErrClosed = errors.New("vault is closed")
 )

@@ -59,10 +59,10 @@ const (
 	OutcomeAuthRequired  Outcome = "auth_required"  // [AuthRequiredError]
 	OutcomeNeedsReauth   Outcome = "needs_reauth"   // a connection needs its owner again
 	OutcomeProviderError Outcome = "provider_error" // [ProviderError]
-	OutcomeRejected      Outcome = "rejected"       // the provider says that the grant is dead
-	OutcomeUncertain     Outcome = "uncertain"      // sent, and no full answer came back
-	OutcomeCanceled      Outcome = "canceled"       // the caller gave up, or time was over
-	OutcomeInternal      Outcome = "internal"
+	OutcomeRejected            Outcome = "rejected"  // the provider says that the grant is dead
+	OutcomeUncertain           Outcome = "uncertain" // sent, and no full answer came back
+	OutcomeCanceled            Outcome = "canceled"  // the caller gave up, or time was over
+	OutcomeInternal            Outcome = "internal"
 )
 
 // OutcomeOf returns the outcome of an operation that ended with err.
@@ -76,7 +76,7 @@ func OutcomeOf(err error) Outcome {
 	if _, ok := asReauth(err); ok {
 		return OutcomeNeedsReauth
 	}
-	if _, ok := errors.AsType[*ProviderError](err); ok {
+	if _, ok := errors.AsType[*ProviderError](err); ok && !errors.Is(err, ErrProviderUnavailable) {
 		return OutcomeProviderError
 	}
 	for _, known := range []struct {
@@ -98,6 +98,7 @@ func OutcomeOf(err error) Outcome {
 		{ErrCredentialRejected, "credential_rejected"},
 		{ErrRateLimited, "rate_limited"},
 		{ErrUnavailable, "unavailable"},
+		{ErrProviderUnavailable, "provider_unavailable"},
 		{ErrClosed, "closed"},
 		{context.Canceled, OutcomeCanceled},
 		{context.DeadlineExceeded, OutcomeCanceled},
@@ -146,9 +147,15 @@ func unobserved(Outcome) {}
 type Stats struct {
 	AuditQueued  int  // entries that wait for their commit
 	AuditFailing bool // the last commit failed: nothing is released
+	// FailingProviders are those whose token endpoint keeps failing, so that this
+	// process leaves it alone: ids of the catalog, in order; "" stands for all others.
+	FailingProviders []string
 }
 
 // Stats returns the vault's state. It asks no store.
 func (v *Vault) Stats() Stats {
-	return Stats{AuditQueued: len(v.audit.queue), AuditFailing: v.audit.failing.Load()}
+	return Stats{
+		AuditQueued: len(v.audit.queue), AuditFailing: v.audit.failing.Load(),
+		FailingProviders: v.failingProviders(),
+	}
 }

@@ -106,6 +106,7 @@ func TestOutcomes(t *testing.T) {
 		{nil, tokenvault.OutcomeOK},
 		{&tokenvault.AuthRequiredError{}, tokenvault.OutcomeAuthRequired},
 		{fmt.Errorf("refresh: %w", &tokenvault.ProviderError{}), tokenvault.OutcomeProviderError},
+		{&tokenvault.ProviderError{Err: tokenvault.ErrProviderUnavailable}, "provider_unavailable"},
 		{&tokenvault.FieldError{}, "invalid"},
 		{fmt.Errorf("audit log: %w", tokenvault.ErrUnavailable), "unavailable"},
 		{context.DeadlineExceeded, tokenvault.OutcomeCanceled},

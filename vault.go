@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/ai-token-vault/tokenvault/internal/limit"
 )
 
 // Options configures a [Vault]. The zero Options, like nil, works for a vault
@@ -114,10 +116,11 @@ type Vault struct {
 	forced sync.Map
 	// heldOff remembers until when a still valid token is left alone after its
 	// provider failed.
-	heldOff sync.Map
-	jobs    chan struct{} // wakes Run
-	behind  busy          // refreshes that nobody waits for
-	work    workers
+	heldOff  sync.Map
+	jobs     chan struct{} // wakes Run
+	behind   busy          // refreshes that nobody waits for
+	breakers limit.Breakers
+	work     workers
 }
 
 // New returns a vault on the store. It fails with an error wrapping
@@ -140,6 +143,7 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 		jobs: make(chan struct{}, 1),
 		work: workers{closing: make(chan struct{})},
 	}
+	v.breakers.Changed = v.breakerChanged
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	if err := v.keys.check(ctx); err != nil {

@@ -12,12 +12,14 @@ import (
 )
 
 const (
-	refreshLease   = 40 * time.Second       // longer than all that is done under it
-	refreshTimeout = 30 * time.Second       // for the provider
-	refreshPoll    = 100 * time.Millisecond // while another process refreshes
-	holdOff        = 5 * time.Second        // after a failure, before the next refresh behind
-	commitRetry    = 20 * time.Millisecond  // first pause; doubles
-	probeMemory    = time.Minute            // a credential that passed its probe and is refused again is dead
+	refreshLease   = 40 * time.Second      // longer than all that is done under it
+	refreshTimeout = 30 * time.Second      // for the provider
+	refreshPoll    = 50 * time.Millisecond // first pause while another process refreshes; doubles
+	mostPoll       = time.Second
+	atOnce         = time.Nanosecond
+	holdOff        = 5 * time.Second       // after a failure, before the next refresh behind
+	commitRetry    = 20 * time.Millisecond // first pause; doubles
+	probeMemory    = time.Minute           // a credential that passed its probe and is refused again is dead
 
 	codeInvalidClient = "invalid_client" // RFC 6749 section 5.2
 )
@@ -66,6 +68,9 @@ func (v *Vault) refreshBehind(ctx context.Context, p Provider, c SealedConnectio
 		}
 		v.heldOff.Delete(c.ID)
 	}
+	if v.askIn(p, c.Owner) > 0 {
+		return
+	}
 	v.startRefresh(ctx, p, c, false)
 }
 
@@ -78,9 +83,7 @@ func (v *Vault) startRefresh(caller context.Context, p Provider, c SealedConnect
 			return nil, ErrClosed
 		}
 		defer v.work.running.Done()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), refreshLease)
-		defer cancel()
-		ctx, end := v.watch.begin(ctx, Operation{Kind: OpRefresh, ProviderID: p.ID})
+		ctx, end := v.watch.begin(context.WithoutCancel(caller), Operation{Kind: OpRefresh, ProviderID: p.ID})
 		conn, cred, err := v.takeTurns(ctx, p, c, forced)
 		end(OutcomeOf(err))
 		if err != nil {
@@ -117,37 +120,56 @@ func (v *Vault) wasForced(c Connection) bool {
 // takeTurns waits for its turn and refreshes, or returns what another process
 // refreshed in the meantime. An uncertain outcome is tried once more.
 func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection, forced bool) (Connection, Credential, error) {
-	for {
-		turn, err := v.store.BeginRefresh(ctx, RefreshClaim{
-			Owner: c.Owner, ConnectionID: c.ID, Version: c.Version, Lease: refreshLease,
-		})
-		if err != nil {
-			return Connection{}, Credential{}, fmt.Errorf("refresh: %w", err)
-		}
-		now := turn.Connection
-		switch {
-		case turn.Held:
-			conn, cred, again, err := v.takeTurn(ctx, p, turn, forced)
-			if again {
-				continue
-			}
+	patience := time.After(refreshLease)
+	for pause := refreshPoll; ; pause = min(2*pause, mostPoll) {
+		conn, cred, retryIn, err := v.tryTurn(ctx, p, c, forced)
+		if retryIn == 0 {
 			return conn, cred, err
-		case now.Status != ConnectionActive:
-			return Connection{}, Credential{}, &reauthError{now.Connection}
-		case now.Version != c.Version:
-			cred, err := v.openCredential(ctx, now, turn.WrappedKey)
-			return now.Connection, cred, err
 		}
 		select {
-		case <-time.After(min(max(turn.RetryIn, time.Millisecond), refreshPoll)):
-		case <-ctx.Done():
+		case <-time.After(min(retryIn, pause)):
+		case <-patience:
 			return Connection{}, Credential{}, fmt.Errorf("another process is refreshing: %w", ErrUnavailable)
 		}
 	}
 }
 
-// takeTurn does one refresh under the lease. again asks for another turn.
-func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forced bool) (conn Connection, cred Credential, again bool, err error) {
+// tryTurn refreshes if it is its turn and the provider may be asked. retryIn says
+// when to come again; 0: there is nothing to come for.
+func (v *Vault) tryTurn(ctx context.Context, p Provider, c SealedConnection, forced bool) (conn Connection, cred Credential, retryIn time.Duration, err error) {
+	told, err := v.mayAsk(p, c.Owner)
+	if err != nil {
+		return conn, cred, 0, err
+	}
+	defer told(nil)
+	ctx, cancel := context.WithTimeout(ctx, refreshLease)
+	defer cancel()
+	turn, err := v.store.BeginRefresh(ctx, RefreshClaim{
+		Owner: c.Owner, ConnectionID: c.ID, Version: c.Version, Lease: refreshLease,
+	})
+	now := turn.Connection
+	switch {
+	case err != nil:
+		return conn, cred, 0, fmt.Errorf("refresh: %w", err)
+	case turn.Held:
+		var again bool
+		conn, cred, again, err = v.takeTurn(ctx, p, turn, forced, told)
+		if again {
+			retryIn = atOnce
+		}
+		return conn, cred, retryIn, err
+	case now.Status != ConnectionActive:
+		return conn, cred, 0, &reauthError{now.Connection}
+	case now.Version != c.Version:
+		cred, err := v.openCredential(ctx, now, turn.WrappedKey)
+		return now.Connection, cred, 0, err
+	}
+	return conn, cred, max(turn.RetryIn, time.Millisecond), nil
+}
+
+// takeTurn does one refresh under the lease. again asks for another turn; told is
+// called if the provider was asked.
+func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forced bool, told func(RefreshOutcome)) (conn Connection, cred Credential, again bool, err error) {
 	c := turn.Connection
 	if stored, ok, err := v.fromSpool(ctx, turn); ok || err != nil {
 		if err == nil {
@@ -183,6 +205,7 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forc
 	providerCtx, end := v.watch.begin(providerCtx, Operation{Kind: OpProviderRefresh, ProviderID: p.ID})
 	outcome := refresher.Refresh(providerCtx, RefreshInput{Provider: p, Client: client, Credential: cred, Scopes: c.Scopes})
 	end(outcomeOfRefresh(outcome))
+	told(outcome)
 	return v.concludeTurn(ctx, turn, cred, outcome)
 }
 
@@ -198,15 +221,30 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 		}
 		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, reason)
 	case Transient:
-		v.heldOff.Store(turn.Connection.ID, time.Now().Add(max(o.Err.RetryAfter, holdOff)))
-		return Connection{}, Credential{}, false, errors.Join(o.Err, v.failTurn(ctx, turn, "", turn.Uncertain, v.transientDetail(ctx, turn, o.Err)))
+		failed := passing(turn, o.Err)
+		v.heldOff.Store(turn.Connection.ID, time.Now().Add(max(failed.RetryAfter, holdOff)))
+		return Connection{}, Credential{}, false, errors.Join(failed, v.failTurn(ctx, turn, "", turn.Uncertain, v.transientDetail(ctx, turn, failed)))
 	case Uncertain:
-		if turn.Uncertain {
-			return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthLostResponse)
+		// The token is spent or it is not, and sending it again changes neither: only an
+		// answer ends the grant.
+		err := v.failTurn(ctx, turn, "", true, "uncertain")
+		if err == nil && !turn.Uncertain {
+			return Connection{}, Credential{}, true, nil
 		}
-		return Connection{}, Credential{}, true, v.failTurn(ctx, turn, "", true, "uncertain")
+		v.heldOff.Store(turn.Connection.ID, time.Now().Add(holdOff))
+		return Connection{}, Credential{}, false, errors.Join(passing(turn, o.Err), err)
 	}
 	return Connection{}, Credential{}, false, fmt.Errorf("refresh: unknown outcome %T", outcome)
+}
+
+// passing returns why a turn failed for now, as the caller is told.
+func passing(turn RefreshTurn, err *ProviderError) *ProviderError {
+	failed := ProviderError{ProviderID: turn.Connection.ProviderID, Op: "refresh"}
+	if err != nil {
+		failed = *err
+	}
+	failed.Transient = true
+	return &failed
 }
 
 // transientDetail says for the audit why a refresh failed. A provider that does not

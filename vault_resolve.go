@@ -58,8 +58,9 @@ func (v *Vault) checkResolve(ctx context.Context, actor Actor, req *ResolveReque
 // Resolve returns access to the provider for the actor's owner. It fails with
 // *[AuthRequiredError] if the owner has to act first, [ErrDenied] if the agent's
 // permission does not allow the release, [ErrNotFound] for an unknown provider or
-// connection, *[ProviderError] if a refresh was needed and failed for now, and
-// [ErrUnavailable] if the store or the audit log cannot be written.
+// connection, *[ProviderError] if a refresh was needed and failed for now (it wraps
+// [ErrProviderUnavailable] if the provider was not even asked), and [ErrUnavailable]
+// if the store or the audit log cannot be written.
 //
 // A warm call is one query and one AES open; it waits for the shared commit of
 // its audit entry and does nothing else.

@@ -102,6 +102,9 @@ func (v *Vault) lookAt(ctx context.Context, c DueConnection) (in time.Duration, 
 			return lookEvery, true
 		}
 	}
+	if wait := v.askIn(p, c.Owner); wait > 0 {
+		return wait + jitter(c.ID, busyProvider), true
+	}
 	if !v.behind.begin(p.ID) {
 		return busyProvider + jitter(c.ID, busyProvider), true
 	}

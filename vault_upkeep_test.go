@@ -29,11 +29,11 @@ func runFor(t *testing.T, long time.Duration, vaults ...*tokenvault.Vault) {
 }
 
 // upkeepRig is a rig on the bubble's clock.
-func upkeepRig(t *testing.T) *rig {
+func upkeepRig(t *testing.T, change ...func(*tokenvault.Options)) *rig {
 	t.Helper()
 	r := newRig(t)
 	r.store = memory.New(nil)
-	r.Vault = newVault(t, r.store, r.key, r.flow)
+	r.Vault = newVault(t, r.store, r.key, r.flow, change...)
 	_, err := r.SetApp(t.Context(), admin, tokenvault.AppInput{ProviderID: "mail", ClientID: "client", ClientSecret: tokenvault.NewSecret("client-secret")})
 	if err != nil {
 		t.Fatal(err)

@@ -28,6 +28,9 @@ type problem struct {
 	AuthRequest *tokenvault.AuthRequiredPayload `json:"authRequest,omitempty"`
 }
 
+// codeLeftAlone is the code of what the vault has logged once for all.
+const codeLeftAlone = "provider_unavailable"
+
 // mapping is the one table from errors to answers. Texts are fixed: an error's own
 // text stays in the log.
 type mapping struct {
@@ -54,6 +57,7 @@ func mappings() []mapping {
 		{tokenvault.ErrCredentialRejected, http.StatusBadGateway, "credential_rejected", "The service rejected the credential"},
 		{tokenvault.ErrRateLimited, http.StatusTooManyRequests, "rate_limited", "Too many requests: wait as long as Retry-After says, then try again"},
 		{tokenvault.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable: try again"},
+		{tokenvault.ErrProviderUnavailable, http.StatusServiceUnavailable, codeLeftAlone, "The provider keeps failing and is not asked for now: wait as long as Retry-After says, then try again"},
 		{tokenvault.ErrClosed, http.StatusServiceUnavailable, "unavailable", "The server is stopping: try again"},
 		{errNotEnabled, http.StatusNotImplemented, "not_implemented", "Browser login is not enabled on this server"},
 		{tokenvault.ErrUnsealable, http.StatusInternalServerError, "internal", "Internal error"},
@@ -70,7 +74,7 @@ func problemOf(err error) problem {
 	if field, ok := errors.AsType[*tokenvault.FieldError](err); ok {
 		return problem{Status: http.StatusBadRequest, Code: "invalid", Field: field.Field, Detail: field.Field + ": " + field.Reason}
 	}
-	if failed, ok := errors.AsType[*tokenvault.ProviderError](err); ok {
+	if failed, ok := errors.AsType[*tokenvault.ProviderError](err); ok && !errors.Is(err, tokenvault.ErrProviderUnavailable) {
 		p := problem{Status: http.StatusBadGateway, Code: "provider_error", Detail: "The provider failed"}
 		if failed.Transient {
 			p.Status, p.Detail = http.StatusServiceUnavailable, "The provider fails for now: try again"
@@ -103,7 +107,7 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case p.Status >= http.StatusInternalServerError:
 		p.Instance = "urn:tokenvault:error:" + strings.ToLower(rand.Text())
 	}
-	if p.Status >= http.StatusInternalServerError && !gone {
+	if p.Status >= http.StatusInternalServerError && !gone && p.Code != codeLeftAlone {
 		a.log.ErrorContext(r.Context(), "request failed", slog.String("route", r.Pattern), slog.Int("status", p.Status),
 			slog.String("instance", p.Instance), slog.Any("error", err))
 	}

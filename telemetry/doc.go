@@ -8,6 +8,7 @@
 //	tokenvault_audit_commit_entries                                 audit entries per durable commit
 //	tokenvault_audit_queue_entries                                  entries that wait for their commit
 //	tokenvault_audit_failing                                        1 while nothing is released for it
+//	tokenvault_provider_failing{provider}                           1 while its token endpoint is left alone
 //	tokenvault_http_requests_total{route,code}                      answers, by route pattern and status
 //	tokenvault_http_request_duration_seconds{route}                 long polls are long on purpose
 //	tokenvault_build_info{version,go_version}                       1

@@ -65,7 +65,26 @@ func watchStats(registry prometheus.Registerer, stats func() tokenvault.Stats) {
 			}
 			return 0
 		}),
+		failing(stats),
 	)
+}
+
+// failing collects which providers fail; those that do not have no sample.
+type failing func() tokenvault.Stats
+
+// Describe implements [prometheus.Collector].
+func (f failing) Describe(to chan<- *prometheus.Desc) { to <- f.desc() }
+
+func (failing) desc() *prometheus.Desc {
+	return prometheus.NewDesc("tokenvault_provider_failing",
+		"1 while a provider's token endpoint keeps failing and is left alone.", []string{"provider"}, nil)
+}
+
+// Collect implements [prometheus.Collector].
+func (f failing) Collect(to chan<- prometheus.Metric) {
+	for _, id := range f().FailingProviders {
+		to <- prometheus.MustNewConstMetric(f.desc(), prometheus.GaugeValue, 1, id)
+	}
 }
 
 func (m *metrics) operation(op tokenvault.Operation, outcome tokenvault.Outcome, took time.Duration) {

@@ -130,6 +130,34 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// R15: a provider that keeps failing is named while it is left alone.
+func TestR15AFailingProviderIsMeasured(t *testing.T) {
+	r := newRig(t, nil)
+	connect(t, r)
+	r.clock.now = r.clock.now.Add(2 * time.Hour)
+	r.flow.fail = true
+	agent := tokenvault.Actor{Kind: tokenvault.ActorAgent, ID: "canary-agent", Owner: tokenvault.Owner{Tenant: "default", UserID: "canary-user"}}
+	for !strings.Contains(r.scrape(t), "tokenvault_provider_failing{") {
+		_, err := r.Resolve(t.Context(), agent, tokenvault.ResolveRequest{ProviderID: "mail", Scopes: []string{"canary.scope"}, Release: tokenvault.ReleaseToken})
+		if _, ok := errors.AsType[*tokenvault.ProviderError](err); !ok || errors.Is(err, tokenvault.ErrProviderUnavailable) {
+			t.Fatalf("err = %v, want the provider's own", err)
+		}
+	}
+	_, err := r.Resolve(t.Context(), agent, tokenvault.ResolveRequest{ProviderID: "mail", Scopes: []string{"canary.scope"}, Release: tokenvault.ReleaseToken})
+	if !errors.Is(err, tokenvault.ErrProviderUnavailable) {
+		t.Errorf("err = %v, want that the provider is left alone", err)
+	}
+	text := r.scrape(t)
+	for _, line := range []string{
+		`tokenvault_provider_failing{provider="mail"} 1`,
+		`tokenvault_operations_total{operation="refresh",outcome="provider_unavailable",provider="mail"} 1`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("the metrics do not have %s", line)
+		}
+	}
+}
+
 func TestTracesNestInTheCallers(t *testing.T) {
 	c := newCollector(t)
 	r := newRig(t, traced(c))
