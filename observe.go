@@ -59,10 +59,10 @@ const (
 	OutcomeAuthRequired  Outcome = "auth_required"  // [AuthRequiredError]
 	OutcomeNeedsReauth   Outcome = "needs_reauth"   // a connection needs its owner again
 	OutcomeProviderError Outcome = "provider_error" // [ProviderError]
-	OutcomeRejected            Outcome = "rejected"  // the provider says that the grant is dead
-	OutcomeUncertain           Outcome = "uncertain" // sent, and no full answer came back
-	OutcomeCanceled            Outcome = "canceled"  // the caller gave up, or time was over
-	OutcomeInternal            Outcome = "internal"
+	OutcomeRejected      Outcome = "rejected"       // the provider says that the grant is dead
+	OutcomeUncertain     Outcome = "uncertain"      // sent, and no full answer came back
+	OutcomeCanceled      Outcome = "canceled"       // the caller gave up, or time was over
+	OutcomeInternal      Outcome = "internal"
 )
 
 // OutcomeOf returns the outcome of an operation that ended with err.
