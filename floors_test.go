@@ -40,6 +40,7 @@ func rooms() map[string]room {
 		"internal/filelock": {theirs: []string{"golang.org/x/..."}},
 		"internal/netguard": {theirs: []string{"golang.org/x/..."}},
 		"internal/limit":    {theirs: []string{"golang.org/x/..."}},
+		"internal/cdp":      {theirs: []string{"github.com/coder/websocket"}},
 		"internal/testpg":   {theirs: []string{"github.com/jackc/pgx/v5/..."}},  // for tests and the demo only
 		"internal/testop":   {theirs: []string{"github.com/google/go-cmp/..."}}, // for tests only
 
