@@ -2,6 +2,7 @@ package tokenvault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -10,10 +11,45 @@ type Registration struct {
 	App App
 	// CallbackURL is the redirect URL to register at the provider.
 	CallbackURL string
-	// Exchange is the token endpoint's answer to a code that was never issued. That
-	// of a sound registration is a *[ProviderError] whose Code is invalid_grant; of
-	// one that the provider does not know, invalid_client.
+	// Exchange is the token endpoint's answer to a code that was never issued: see
+	// [Registration.Verdict].
 	Exchange error
+}
+
+// A RegistrationVerdict is what a provider's answer says about an app.
+type RegistrationVerdict string
+
+// The verdicts.
+const (
+	RegistrationAccepted    RegistrationVerdict = "accepted"     // the provider knows the app and takes its secret
+	RegistrationRefused     RegistrationVerdict = "refused"      // wrong client id or secret, or way to authenticate
+	RegistrationRedirect    RegistrationVerdict = "redirect"     // the redirect URL is not registered
+	RegistrationUnreachable RegistrationVerdict = "unreachable"  // the token endpoint did not answer as one
+	RegistrationUnclear     RegistrationVerdict = "unclear"      // it refuses in words of its own
+	RegistrationUntrusted   RegistrationVerdict = "not_to_trust" // it issued a token for a code that it never issued
+)
+
+// Verdict sorts the answer.
+func (r Registration) Verdict() RegistrationVerdict {
+	failed, ok := errors.AsType[*ProviderError](r.Exchange)
+	switch {
+	case r.Exchange == nil:
+		return RegistrationUntrusted
+	case !ok || failed.Status == 0:
+		return RegistrationUnreachable
+	}
+	switch failed.Code {
+	case "invalid_grant", "bad_verification_code":
+		return RegistrationAccepted
+	case "invalid_client", "unauthorized_client", "incorrect_client_credentials":
+		return RegistrationRefused
+	case "redirect_uri_mismatch":
+		return RegistrationRedirect
+	}
+	if failed.Status >= 500 || failed.Status == 404 {
+		return RegistrationUnreachable
+	}
+	return RegistrationUnclear
 }
 
 // CheckApp asks the provider's token endpoint to exchange a code that was never

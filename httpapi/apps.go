@@ -125,3 +125,17 @@ func deleteApp(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor,
 	err := v.DeleteApp(ctx, actor, organizationOf(actor, in.OrganizationID), in.ProviderID)
 	return successOutput{err == nil}, err
 }
+
+type testAppOutput struct {
+	Verdict     tokenvault.RegistrationVerdict `json:"verdict" jsonschema:"accepted, refused, redirect, unreachable, unclear or not_to_trust"`
+	RedirectURL string                         `json:"redirectUrl" jsonschema:"to register at the provider"`
+}
+
+// testApp has the provider look at the registration as it stands.
+func testApp(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in appRefInput) (testAppOutput, error) {
+	found, err := v.CheckApp(ctx, actor, organizationOf(actor, in.OrganizationID), in.ProviderID)
+	if err != nil {
+		return testAppOutput{}, err
+	}
+	return testAppOutput{found.Verdict(), found.CallbackURL}, nil
+}

@@ -69,6 +69,12 @@ func TestAnAppsSecretCannotBeRead(t *testing.T) {
 			t.Errorf("%s: %d %s", path, res.StatusCode, res.text)
 		}
 	}
+	r.flow.err = &tokenvault.ProviderError{ProviderID: "mail", Op: "exchange", Status: http.StatusUnauthorized, Code: "invalid_client"}
+	if res := r.as("root", "POST", "/oauth-config/mail/test", ""); res.json(t, "verdict") != "refused" || res.json(t, "redirectUrl") != set.json(t, "redirectUrl") {
+		t.Errorf("a test of the app: %s", res.text)
+	}
+	r.flow.err = nil
+	r.as("carol@acme", "POST", "/oauth-config/mail/test", "").want(t, http.StatusForbidden, "denied")
 	r.as("root", "DELETE", "/oauth-config/mail", "").want(t, http.StatusOK, "")
 	r.as("root", "GET", "/oauth-config/mail", "").want(t, http.StatusNotFound, "not_found")
 }

@@ -22,6 +22,7 @@ type providerRow struct {
 	DefaultScopes    []string              `json:"defaultScopes"`
 	Setup            []string              `json:"setup,omitempty"`
 	ConsoleURL       string                `json:"consoleUrl,omitempty"`
+	RedirectURL      string                `json:"redirectUrl,omitempty" jsonschema:"to register for an app of the caller's organization, or of the tenant"`
 }
 
 func rowOf(p tokenvault.Provider) providerRow {
@@ -44,7 +45,11 @@ func listProviders(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Ac
 	all, err := v.Providers(ctx, actor)
 	rows := make([]providerRow, 0, len(all))
 	for _, p := range all {
-		rows = append(rows, rowOf(p))
+		row := rowOf(p)
+		if p.OAuth2 != nil {
+			row.RedirectURL = v.CallbackURL(tokenvault.App{ID: v.AppID(actor.Owner.OrganizationID, p.ID)})
+		}
+		rows = append(rows, row)
 	}
 	return rows, err
 }

@@ -25,6 +25,7 @@ func browserRoutes() []route {
 		handle("GET /oauth-config/{providerId}", "Read an OAuth app, without its secret", getApp),
 		handle("PUT /oauth-config/{providerId}", "Register or replace an OAuth app", putApp),
 		handle("DELETE /oauth-config/{providerId}", "Delete an OAuth app", deleteApp),
+		handle("POST /oauth-config/{providerId}/test", "Have the provider look at a registered OAuth app, with a code that was never issued", testApp),
 
 		handle("POST /auth-requests", "Ask to connect an account of the user's own; connectUrl of the answer is where that is done", openAuthRequest),
 		raw[authRequestInput, authRequestOutput]("GET /auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest),

@@ -153,38 +153,31 @@ func (t *try) app(ctx context.Context) bool {
 		t.line("app", err, "")
 		return false
 	}
-	return t.token(found.Exchange)
+	return t.token(found)
 }
 
-// token sorts what the token endpoint said about a code that was never issued.
-func (t *try) token(answer error) bool {
-	failed, ok := errors.AsType[*tokenvault.ProviderError](answer)
-	switch {
-	case answer == nil:
-		t.line("token", errors.New("the token endpoint issued a token for a code that it never issued: do not trust it"), "")
-		return false
-	case !ok:
-		t.line("token", answer, "")
-		return false
-	case failed.Status == 0:
-		t.line("token", explain(answer, "check tokenUrl; a private address needs an entry in allow-hosts"), "")
-		return false
-	}
-	switch failed.Code {
-	case "invalid_grant", "bad_verification_code":
+// token tells what the token endpoint said about a code that was never issued.
+func (t *try) token(found tokenvault.Registration) bool {
+	answer := found.Exchange
+	switch found.Verdict() {
+	case tokenvault.RegistrationAccepted:
 		t.line("token", nil, "the token endpoint knows the app, and refuses a code that was never issued")
 		return true
-	case "invalid_client", "unauthorized_client", "incorrect_client_credentials":
+	case tokenvault.RegistrationRefused:
 		t.line("token", explain(answer, fmt.Sprintf("the provider does not accept the app: check client id and secret ('tokenvault app set %s'), and clientAuth in the entry", t.provider.ID)), "")
-		return false
-	case "redirect_uri_mismatch":
+	case tokenvault.RegistrationRedirect:
 		t.line("token", explain(answer, "register the redirect URL above at the provider"), "")
-		return false
+	case tokenvault.RegistrationUntrusted:
+		t.line("token", errors.New("the token endpoint issued a token for a code that it never issued: do not trust it"), "")
+	case tokenvault.RegistrationUnreachable:
+		advice := "check tokenUrl, or try again later"
+		if failed, ok := errors.AsType[*tokenvault.ProviderError](answer); ok && failed.Status == 0 {
+			advice = "check tokenUrl; a private address needs an entry in allow-hosts"
+		}
+		t.line("token", explain(answer, advice), "")
+	case tokenvault.RegistrationUnclear:
+		t.note("token", "the token endpoint refuses a code that was never issued in words of its own: "+strings.TrimPrefix(answer.Error(), "provider "+t.provider.ID+": "))
+		return true
 	}
-	if failed.Status >= 500 || failed.Status == 404 {
-		t.line("token", explain(answer, "check tokenUrl, or try again later"), "")
-		return false
-	}
-	t.note("token", "the token endpoint refuses a code that was never issued in words of its own: "+strings.TrimPrefix(answer.Error(), "provider "+t.provider.ID+": "))
-	return true
+	return false
 }

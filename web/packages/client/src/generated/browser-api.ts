@@ -192,6 +192,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/oauth-config/{providerId}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have the provider look at a registered OAuth app, with a code that was never issued */
+        post: operations["postOauthConfigProviderIdTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/authorize": {
         parameters: {
             query?: never;
@@ -455,6 +472,8 @@ export interface components {
             iconUrl: string;
             id: string;
             name: string;
+            /** @description to register for an app of the caller's organization, or of the tenant */
+            redirectUrl?: string;
             service: string;
             setup?: string[];
             tokenUrl?: string;
@@ -1047,6 +1066,44 @@ export interface operations {
                 content: {
                     "application/json": {
                         success: boolean;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postOauthConfigProviderIdTest: {
+        parameters: {
+            query?: {
+                organizationId?: string;
+            };
+            header?: never;
+            path: {
+                providerId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description to register at the provider */
+                        redirectUrl: string;
+                        /** @description accepted, refused, redirect, unreachable, unclear or not_to_trust */
+                        verdict: string;
                     };
                 };
             };

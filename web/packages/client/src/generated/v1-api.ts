@@ -524,6 +524,8 @@ export interface components {
             iconUrl: string;
             id: string;
             name: string;
+            /** @description to register for an app of the caller's organization, or of the tenant */
+            redirectUrl?: string;
             service: string;
             setup?: string[];
             tokenUrl?: string;
