@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 )
 
 // An Access is one release of a credential to one agent. It does not renew
@@ -16,6 +18,11 @@ type Access struct {
 	provider   Provider
 	connection Connection
 	credential Credential
+	cookies    struct {
+		once  sync.Once
+		state StorageState
+		err   error
+	}
 }
 
 // Connection returns what is used, without secrets.
@@ -28,7 +35,9 @@ func (a *Access) Provider() Provider { return a.provider }
 // provider's hosts by https, or by http to a host that the provider lists as
 // host:port on a loopback name. It fails with [ErrDenied], and leaves r as it
 // was, if not. Cookies, any Authorization header and whatever else r carries where
-// the credential goes are dropped.
+// the credential goes are dropped. Of a browser login it adds the cookies that a
+// browser would send there, and the browser's User-Agent if r names none; it fails
+// with [ErrInvalid] if there is no such cookie.
 //
 // Some providers take a credential in the query: it shows in r.URL then, which
 // package net/http quotes in its errors. [Access.Transport] keeps it out of them.
@@ -43,20 +52,27 @@ func (a *Access) Authorize(r *http.Request) error {
 		r.Header.Del("Cookie")
 		return nil
 	}
+	if a.provider.Login != nil {
+		return a.addCookies(r)
+	}
 	r.Header.Del("Cookie")
 	r.Header.Set("Authorization", "Bearer "+a.credential.AccessToken.Reveal())
 	return nil
 }
 
 func (a *Access) allows(r *http.Request) bool {
-	if r.URL.User != nil || (r.Host != "" && !strings.EqualFold(r.Host, r.URL.Host)) {
+	return (r.Host == "" || strings.EqualFold(r.Host, r.URL.Host)) && a.allowsURL(r.URL)
+}
+
+func (a *Access) allowsURL(u *url.URL) bool {
+	if u.User != nil {
 		return false
 	}
-	switch r.URL.Scheme {
+	switch u.Scheme {
 	case "https":
-		return a.provider.AllowsHost(r.URL.Host)
+		return a.provider.AllowsHost(u.Host)
 	case "http":
-		return r.URL.Port() != "" && isLoopbackName(r.URL.Hostname()) && a.provider.AllowsHost(r.URL.Host)
+		return u.Port() != "" && isLoopbackName(u.Hostname()) && a.provider.AllowsHost(u.Host)
 	}
 	return false
 }
@@ -88,10 +104,17 @@ func (t authorizing) RoundTrip(r *http.Request) (*http.Response, error) {
 // Reveal returns the credential without its refresh token. It fails with
 // [ErrDenied] unless the agent asked for, and is permitted, [ReleaseToken].
 func (a *Access) Reveal() (Credential, error) {
-	if a.request.Release != ReleaseToken {
-		return Credential{}, fmt.Errorf("%s: the access was resolved with release %q: %w", a.provider.ID, a.request.Release, ErrDenied)
+	if err := a.revealed(); err != nil {
+		return Credential{}, err
 	}
 	return a.credential.forAgent(), nil
+}
+
+func (a *Access) revealed() error {
+	if a.request.Release != ReleaseToken {
+		return fmt.Errorf("%s: the access was resolved with release %q: %w", a.provider.ID, a.request.Release, ErrDenied)
+	}
+	return nil
 }
 
 // Rejected reports that the service answered 401 to an authorized request. It
