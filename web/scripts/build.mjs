@@ -1,6 +1,7 @@
 // Builds every package into its dist: one ES module per entry by Vite, types by TypeScript. What a package
 // depends on stays an import. Prints the size of each, and fails if one outgrows its budget.
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { cp, readdir, readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
@@ -36,6 +37,8 @@ async function bundle(name, { outDir, external, write = true }) {
       minify: external ? "oxc" : false,
       lib: { entry, formats: ["es"] },
       rollupOptions: {
+        // Server Components may import what runs in pages only.
+        output: { banner: (chunk) => (name === "react" && chunk.name === "index" ? '"use client";' : "") },
         external: (id) =>
           [...outside, ...peers].some((o) => id === o || id.startsWith(`${o}/`)) || id.startsWith("node:"),
       },
@@ -53,6 +56,8 @@ for (const name of names) {
     recursive: true,
     filter: (f) => !f.endsWith(".tsbuildinfo"),
   });
+  if (existsSync(`${packages}${name}/src/styles.css`))
+    await cp(`${packages}${name}/src/styles.css`, `${dist}/styles.css`);
   await size(name);
 }
 

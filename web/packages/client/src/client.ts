@@ -1,6 +1,6 @@
 import type { paths } from "./generated/browser-api.js";
 import { authenticated, dataOf, type HttpOptions, pathsOf } from "./http.js";
-import type { App, AuthRequest, Connection, Permission, Provider } from "./types.js";
+import type { App, AppTest, AuthRequest, Connection, Permission, Provider } from "./types.js";
 import { type WatchOptions, watch } from "./watch.js";
 
 /** Where the API for browsers is. */
@@ -53,6 +53,8 @@ export interface TokenVaultClient {
   wait(id: string, options?: WatchOptions): Promise<AuthRequest>;
   apps(): Promise<App[]>;
   setApp(providerId: string, app: AppInput): Promise<App>;
+  /** Has the provider look at the registered app. */
+  testApp(providerId: string): Promise<AppTest>;
   deleteApp(providerId: string): Promise<void>;
   /** Sends a request below baseUrl as this client does. */
   send(path: string, init?: RequestInit): Promise<Response>;
@@ -107,6 +109,10 @@ export function createClient(options: ClientOptions = {}): TokenVaultClient {
     apps: () => dataOf(api.GET("/oauth-config")),
     setApp: (providerId, body) =>
       dataOf(api.PUT("/oauth-config/{providerId}", { params: { path: { providerId } }, body })),
+    testApp: (providerId) =>
+      dataOf(
+        api.POST("/oauth-config/{providerId}/test", { params: { path: { providerId } } }),
+      ) as Promise<AppTest>,
     async deleteApp(providerId) {
       await dataOf(api.DELETE("/oauth-config/{providerId}", { params: { path: { providerId } } }));
     },

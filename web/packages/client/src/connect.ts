@@ -55,6 +55,13 @@ export interface Connect {
   decline(): Promise<ConnectState>;
   /** Waits for a request that was begun before, such as before a reload, and opens nothing. */
   resume(): Promise<ConnectState>;
+  /**
+   * Looks once whether the request was settled elsewhere. One that was begun on this page before a reload
+   * is waited for again.
+   */
+  check(): Promise<ConnectState>;
+  /** Stops waiting and leaves state and window as they are: the page is going away. */
+  dispose(): void;
 }
 
 const isRequest = (r: AuthRequest | ConnectInput): r is AuthRequest => "authRequestId" in r;
@@ -98,6 +105,7 @@ export function createConnect(options: ConnectOptions): Connect {
         },
       });
       current = settled;
+      page.begun(request.authRequestId, false);
       popup?.close();
       return set(endOf(settled));
     } finally {
@@ -120,6 +128,7 @@ export function createConnect(options: ConnectOptions): Connect {
       return set(failureOf(error, current));
     } finally {
       clearTimeout(timer);
+      if (mine === running) running = undefined;
     }
   };
 
@@ -141,6 +150,7 @@ export function createConnect(options: ConnectOptions): Connect {
       return run(async (signal) => {
         const request = await ask();
         signal.throwIfAborted();
+        page.begun(request.authRequestId, true);
         if (here) {
           set({ status: "waiting", request });
           page.go(withReturn(urlOf(request), options.returnTo ?? page.here()));
@@ -159,6 +169,23 @@ export function createConnect(options: ConnectOptions): Connect {
       set({ status: "waiting", request });
       return run((signal) => follow(request, signal));
     },
+    async check() {
+      if (!current || running || state.status !== "idle") return state;
+      if (page.begun(current.authRequestId)) return this.resume();
+      try {
+        const seen = await client.authRequest(current.authRequestId);
+        if (running || seen.status === "pending") return state;
+        current = seen;
+        return set(endOf(seen));
+      } catch {
+        return state; // start tells what is wrong
+      }
+    },
+    dispose() {
+      const was = running;
+      running = undefined;
+      was?.abort();
+    },
     openHere() {
       if (current) page.go(withReturn(urlOf(current), options.returnTo ?? page.here()));
     },
@@ -174,9 +201,8 @@ export function createConnect(options: ConnectOptions): Connect {
       );
     },
     cancel() {
-      const was = running;
-      running = undefined;
-      was?.abort();
+      this.dispose();
+      if (current) page.begun(current.authRequestId, false);
       popup?.close();
       set({ status: "idle" });
     },
@@ -184,9 +210,8 @@ export function createConnect(options: ConnectOptions): Connect {
       if (!current) return state;
       try {
         current = await client.decline(current.authRequestId);
-        const was = running;
-        running = undefined;
-        was?.abort();
+        this.dispose();
+        page.begun(current.authRequestId, false);
         popup?.close();
         return set(endOf(current));
       } catch (error) {

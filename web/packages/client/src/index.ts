@@ -26,6 +26,7 @@ export type { HttpOptions } from "./http.js";
 export { browserPage, type ConnectMessage, type Page, type PageWindow } from "./page.js";
 export {
   type App,
+  type AppTest,
   type AuthRequest,
   type AuthRequestStatus,
   type Connection,

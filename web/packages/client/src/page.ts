@@ -10,6 +10,8 @@ export interface Page {
   listen(origins: string[], heard: (message: ConnectMessage) => void): () => void;
   /** The address to come back to. */
   here(): string;
+  /** Remembers, over a reload, that a connect was begun on this page; without `now`, says whether it was. */
+  begun(authRequestId: string, now?: boolean): boolean;
 }
 
 export interface PageWindow {
@@ -63,4 +65,14 @@ export const browserPage: Page = {
     };
   },
   here: () => location.href,
+  begun(authRequestId, now) {
+    const key = `token-vault:begun:${authRequestId}`;
+    try {
+      if (now) sessionStorage.setItem(key, "1");
+      else if (now === false) sessionStorage.removeItem(key);
+      return sessionStorage.getItem(key) !== null;
+    } catch {
+      return false; // storage is off
+    }
+  },
 };

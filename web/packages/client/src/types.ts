@@ -17,6 +17,12 @@ export type Provider = Schemas["Provider"];
 /** A registered OAuth app, without its secret. */
 export type App = Schemas["App"];
 
+/** What a provider says about a registered app. */
+export interface AppTest {
+  verdict: "accepted" | "refused" | "redirect" | "unreachable" | "unclear" | "not_to_trust";
+  redirectUrl: string;
+}
+
 /** How an auth request stands. */
 export type AuthRequestStatus = AuthRequest["status"];
 

@@ -49,6 +49,12 @@ class FakePage implements Page {
   here() {
     return "https://app.example/chat?thread=7";
   }
+  remembered = new Set<string>();
+  begun(id: string, now?: boolean) {
+    if (now) this.remembered.add(id);
+    else if (now === false) this.remembered.delete(id);
+    return this.remembered.has(id);
+  }
 }
 
 let vault: VaultServer;
@@ -155,6 +161,31 @@ test("cancel leaves the request open; decline settles it", async () => {
   expect((await connect.decline()).status).toBe("declined");
   expect(vault.request.status).toBe("declined");
   expect(page.windows.every((w) => w.closed)).toBe(true);
+});
+
+test("what was begun before a reload is waited for; what was settled elsewhere is seen", async () => {
+  void createConnect({ client, page, request: vault.request }).start();
+  await waitingFor();
+  const reloaded = createConnect({ client, page, request: vault.request });
+  const done = reloaded.check();
+  await expect.poll(() => reloaded.state.status).toBe("waiting");
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await done).status).toBe("connected");
+  expect(page.windows).toHaveLength(1);
+  expect(page.remembered.size).toBe(0);
+
+  const elsewhere = createConnect({ client, page, request: { ...vault.request, status: "pending" } });
+  expect(await elsewhere.check()).toMatchObject({ status: "connected", credentialId: "cn_1" });
+});
+
+test("a check of a pending request changes nothing, and a page that goes stops waiting", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  expect((await connect.check()).status).toBe("idle");
+  const done = connect.start();
+  await waitingFor();
+  connect.dispose();
+  expect((await done).status).toBe("waiting");
+  expect(page.windows[0]?.closed).toBe(false);
 });
 
 test("waiting has an end", async () => {

@@ -1,0 +1,251 @@
+import type { Connection, Permission, Provider } from "@ai-token-vault/client";
+import { useId, useRef, useState } from "react";
+import { useVault } from "./context.js";
+import type { Strings } from "./strings.js";
+import { TokenVaultAuth } from "./TokenVaultAuth.js";
+import { useConnections } from "./useConnections.js";
+
+export interface ConnectionsListProps {
+  /** Providers to offer. Default: only those of the connections. */
+  providers?: Pick<Provider, "id" | "name" | "authMethod">[] | undefined;
+  /** Connections of yours to show instead of the user's. */
+  credentials?: Connection[] | undefined;
+  /** Called after, or with `credentials` instead of, revoking a connection. */
+  onRevoke?: ((credentialId: string) => void | Promise<void>) | undefined;
+  /** Called instead of connecting here. */
+  onConnect?: ((providerId: string, credentialId?: string) => void) | undefined;
+  /** Offers sharing with the user's organization. */
+  sharing?: boolean | undefined;
+  apiBasePath?: string | undefined;
+  className?: string | undefined;
+  unstyled?: boolean | undefined;
+}
+
+/** Every account that is connected: whose it is, whether it works, who uses it, and what can be done with it. */
+export function ConnectionsList(props: ConnectionsListProps) {
+  const { t } = useVault(props.apiBasePath);
+  const live = useConnections({
+    apiBasePath: props.apiBasePath,
+    permissions: props.credentials === undefined,
+  });
+  const [adding, setAdding] = useState<string>();
+  const connections = props.credentials ?? live.connections;
+  const offered = props.providers ?? [
+    ...new Map(connections.map((c) => [c.providerId, providerOf(c)])).values(),
+  ];
+  const cls = (name: string) => (props.unstyled ? undefined : name);
+
+  const connect = (providerId: string) => {
+    if (props.onConnect) props.onConnect(providerId);
+    else setAdding(providerId);
+  };
+  return (
+    <section
+      className={[cls("tv-list"), props.className].filter(Boolean).join(" ") || undefined}
+      aria-label={t("connections")}
+    >
+      {live.error && props.credentials === undefined && (
+        <p role="alert" className={cls("tv-error")}>
+          {live.error.message}
+        </p>
+      )}
+      {live.loading && props.credentials === undefined ? (
+        <p role="status">{t("loading")}</p>
+      ) : (
+        offered.length === 0 && <p>{t("noConnections")}</p>
+      )}
+      {offered.map((provider) => {
+        const own = connections.filter((c) => c.providerId === provider.id);
+        return (
+          <div key={provider.id} className={cls("tv-provider")} data-provider={provider.id}>
+            <h3 className={cls("tv-title")}>{provider.name}</h3>
+            <ul className={cls("tv-accounts")}>
+              {own.map((connection) => (
+                <Row
+                  key={connection.id}
+                  connection={connection}
+                  provider={provider.name}
+                  permissions={live.permissions.filter((p) => p.credentialId === connection.id)}
+                  t={t}
+                  cls={cls}
+                  onConnect={props.onConnect}
+                  reconnected={live.refresh}
+                  share={props.sharing ? live.share : undefined}
+                  unshare={props.sharing ? live.unshare : undefined}
+                  revoke={async (id) => {
+                    if (props.credentials === undefined) await live.revoke(id);
+                    await props.onRevoke?.(id);
+                  }}
+                  apiBasePath={props.apiBasePath}
+                  unstyled={props.unstyled}
+                />
+              ))}
+            </ul>
+            {adding === provider.id ? (
+              <TokenVaultAuth
+                providerId={provider.id}
+                providerName={provider.name}
+                authMethod={provider.authMethod}
+                apiBasePath={props.apiBasePath}
+                unstyled={props.unstyled}
+                onAuthComplete={() => {
+                  setAdding(undefined);
+                  void live.refresh();
+                }}
+              />
+            ) : (
+              <button
+                type="button"
+                className={cls("tv-button tv-quiet")}
+                onClick={() => connect(provider.id)}
+              >
+                {t(own.length ? "connectAnother" : "connect", { provider: provider.name })}
+              </button>
+            )}
+          </div>
+        );
+      })}
+    </section>
+  );
+}
+
+function providerOf(c: Connection): Pick<Provider, "id" | "name" | "authMethod"> {
+  return { id: c.providerId, name: c.provider?.name ?? c.providerId, authMethod: c.authMethod };
+}
+
+interface RowProps {
+  connection: Connection;
+  provider: string;
+  permissions: Permission[];
+  t: (key: keyof Strings, values?: Record<string, string>) => string;
+  cls: (name: string) => string | undefined;
+  onConnect: ConnectionsListProps["onConnect"];
+  reconnected: () => Promise<void>;
+  revoke: (id: string) => Promise<void>;
+  share: ((id: string) => Promise<void>) | undefined;
+  unshare: ((id: string) => Promise<void>) | undefined;
+  apiBasePath: string | undefined;
+  unstyled: boolean | undefined;
+}
+
+const reasons: Record<string, keyof Strings> = {
+  rejected: "reasonRejected",
+  lost_response: "reasonLostResponse",
+  no_refresh: "reasonNoRefresh",
+  upstream_401: "reasonUpstream",
+  signed_out: "reasonSignedOut",
+};
+
+function Row(props: RowProps) {
+  const { connection, provider, t, cls } = props;
+  const [renewing, setRenewing] = useState(false);
+  const account =
+    connection.externalAccountLabel || connection.externalAccountId || t("unknownAccount", { provider });
+  const broken = connection.status !== "active";
+  const method = { oauth2: "oauthBadge", browser_login: "browserBadge", api_key: "keyBadge" } as const;
+  const agents = [...new Set(props.permissions.map((p) => p.agentId))];
+  return (
+    <li className={cls("tv-account")} data-status={connection.status}>
+      <div className={cls("tv-account-head")}>
+        <strong>{account}</strong>
+        <span className={cls("tv-badge")}>{t(method[connection.authMethod])}</span>
+        {connection.usageMode === "session" && <span className={cls("tv-badge")}>{t("sessionBadge")}</span>}
+        {connection.shared && <span className={cls("tv-badge")}>{t("shared")}</span>}
+        <span className={cls(broken ? "tv-health tv-broken" : "tv-health")}>
+          {t(broken ? "needsReauth" : "active")}
+        </span>
+      </div>
+      {broken && (
+        <p className={cls("tv-text")}>{t(reasons[connection.reason ?? ""] ?? "expired", { provider })}</p>
+      )}
+      {agents.length > 0 && <p className={cls("tv-note")}>{t("usedBy", { agents: agents.join(", ") })}</p>}
+      <div className={cls("tv-actions")}>
+        {broken && !renewing && (
+          <button
+            type="button"
+            className={cls("tv-button")}
+            onClick={() => {
+              if (props.onConnect) props.onConnect(connection.providerId, connection.id);
+              else setRenewing(true);
+            }}
+          >
+            {t("reconnect", { provider })}
+          </button>
+        )}
+        {!connection.shared && props.share && (
+          <button
+            type="button"
+            className={cls("tv-button tv-quiet")}
+            onClick={() => void props.share?.(connection.id)}
+          >
+            {t("share")}
+          </button>
+        )}
+        {connection.shared && props.unshare && (
+          <button
+            type="button"
+            className={cls("tv-button tv-quiet")}
+            onClick={() => void props.unshare?.(connection.id)}
+          >
+            {t("unshare")}
+          </button>
+        )}
+        <Revoke {...props} account={account} />
+      </div>
+      {renewing && (
+        <TokenVaultAuth
+          providerId={connection.providerId}
+          providerName={provider}
+          credentialId={connection.id}
+          authMethod={connection.authMethod}
+          apiBasePath={props.apiBasePath}
+          unstyled={props.unstyled}
+          onAuthComplete={() => {
+            setRenewing(false);
+            void props.reconnected();
+          }}
+        />
+      )}
+    </li>
+  );
+}
+
+/** Asks before it revokes, and says what follows. */
+function Revoke({ connection, provider, account, revoke, t, cls }: RowProps & { account: string }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [busy, setBusy] = useState(false);
+  const title = useId();
+  const close = () => dialog.current?.close();
+  return (
+    <>
+      <button type="button" className={cls("tv-button tv-quiet")} onClick={() => dialog.current?.showModal()}>
+        {t("revoke")}
+      </button>
+      <dialog ref={dialog} className={cls("tv-dialog")} aria-labelledby={title}>
+        <h4 id={title} className={cls("tv-title")}>
+          {t("revokeTitle", { account })}
+        </h4>
+        <p>{t("revokeText", { provider })}</p>
+        {connection.shared && <p>{t("revokeShared")}</p>}
+        <div className={cls("tv-actions")}>
+          <button
+            type="button"
+            className={cls("tv-button tv-danger")}
+            disabled={busy}
+            onClick={async () => {
+              setBusy(true);
+              await revoke(connection.id);
+              setBusy(false);
+              close();
+            }}
+          >
+            {t("revoke")}
+          </button>
+          <button type="button" className={cls("tv-button tv-quiet")} onClick={close}>
+            {t("cancel")}
+          </button>
+        </div>
+      </dialog>
+    </>
+  );
+}

@@ -1,0 +1,241 @@
+import type { AuthRequest, Connect, ConnectState } from "@ai-token-vault/client";
+import { type ReactNode, useEffect, useId, useState } from "react";
+import { useVault } from "./context.js";
+import type { Strings } from "./strings.js";
+import { useConnect } from "./useConnect.js";
+
+export interface TokenVaultAuthProps {
+  /** The auth_required payload, such as a tool's result. Without it the user asks, for `providerId`. */
+  request?: AuthRequest | undefined;
+  providerId?: string | undefined;
+  providerName?: string | undefined;
+  authMethod?: "oauth2" | "browser_login" | "api_key" | undefined;
+  requiredScopes?: string[] | undefined;
+  /** The connection to renew, without a request. */
+  credentialId?: string | undefined;
+  /** Called once the account is connected, with the id of its connection. */
+  onAuthComplete?: ((credentialId: string) => void) | undefined;
+  /** Called when the connect ended otherwise: declined, expired or failed. */
+  onAuthEnd?: ((state: ConnectState) => void) | undefined;
+  apiBasePath?: string | undefined;
+  className?: string | undefined;
+  /** Leaves out the card's own classes, for a style of yours. */
+  unstyled?: boolean | undefined;
+}
+
+type T = (key: keyof Strings, values?: Record<string, string>) => string;
+
+/** A card that asks a person to connect an account, and says how that goes. */
+export function TokenVaultAuth(props: TokenVaultAuthProps) {
+  const { request, className, unstyled } = props;
+  const providerId = props.providerId ?? request?.providerId ?? "";
+  const { t, client } = useVault(props.apiBasePath);
+  const { state, connect } = useConnect({
+    request,
+    input: request
+      ? undefined
+      : {
+          providerId,
+          ...(props.requiredScopes ? { scopes: props.requiredScopes } : {}),
+          ...(props.credentialId ? { credentialId: props.credentialId } : {}),
+        },
+    apiBasePath: props.apiBasePath,
+    onEnd: (end) => {
+      if (end.status === "connected") props.onAuthComplete?.(end.credentialId);
+      else props.onAuthEnd?.(end);
+    },
+  });
+  const provider = props.providerName ?? request?.providerName ?? providerId;
+  const account = useAccount(state, client);
+  const title = useId();
+  const scopes = request?.requiredScopes ?? props.requiredScopes ?? [];
+  const values = { provider, account: account ?? "", scopes: scopes.join(", ") };
+  const classes = [unstyled ? "" : "tv-card", className ?? ""].filter(Boolean).join(" ");
+  return (
+    <section
+      className={classes || undefined}
+      aria-labelledby={title}
+      data-status={state.status}
+      data-provider={providerId}
+    >
+      <h3 id={title} className={unstyled ? undefined : "tv-title"}>
+        {provider}
+      </h3>
+      {/* Said by screen readers when it changes. */}
+      <p className={unstyled ? undefined : "tv-text"} role={state.status === "failed" ? "alert" : "status"}>
+        {textOf(state, request, t, values)}
+      </p>
+      {state.status === "idle" && scopes.length > 0 && request?.reason !== "insufficient_scope" && (
+        <p className={unstyled ? undefined : "tv-note"}>{t("scopes", values)}</p>
+      )}
+      {state.status === "waiting" && <p className={unstyled ? undefined : "tv-note"}>{t("waitingHelp")}</p>}
+      <div className={unstyled ? undefined : "tv-actions"}>
+        {actionsOf(state, connect, props, t, values).map((action) => (
+          <Action key={action.label} unstyled={unstyled} {...action} />
+        ))}
+      </div>
+    </section>
+  );
+}
+
+interface ActionProps {
+  label: string;
+  onClick?: () => void;
+  href?: string;
+  quiet?: boolean;
+  busy?: boolean;
+  unstyled?: boolean | undefined;
+}
+
+function Action({ label, onClick, href, quiet, busy, unstyled }: ActionProps): ReactNode {
+  const className = unstyled ? undefined : quiet ? "tv-button tv-quiet" : "tv-button";
+  if (href !== undefined) {
+    return (
+      <a className={className} href={href} target="_blank" rel="noopener">
+        {label}
+      </a>
+    );
+  }
+  return (
+    <button
+      type="button"
+      className={className}
+      onClick={onClick}
+      disabled={busy}
+      aria-busy={busy || undefined}
+    >
+      {label}
+    </button>
+  );
+}
+
+function textOf(
+  state: ConnectState,
+  request: AuthRequest | undefined,
+  t: T,
+  values: Record<string, string>,
+): string {
+  switch (state.status) {
+    case "idle":
+      return reasonOf(request, t, values);
+    case "connecting":
+      return t("connecting");
+    case "waiting":
+      return t("waiting");
+    case "blocked":
+      return t("blocked");
+    case "connected":
+      return t(values.account ? "connectedAs" : "connected", values);
+    case "declined":
+      return t("declined");
+    case "expired":
+      return t("requestExpired");
+    case "failed":
+      return t(failureKey(state.code), values);
+  }
+}
+
+function reasonOf(request: AuthRequest | undefined, t: T, values: Record<string, string>): string {
+  if (request?.organizationId) return t("administrator", values);
+  switch (request?.reason) {
+    case "expired":
+    case "revoked":
+      return t(request.reason, values);
+    case "insufficient_scope":
+      return t("insufficientScope", values);
+    case "permission_required":
+      return t("permissionRequired", values);
+    case "choose_account":
+      return t("chooseAccountText", values);
+    default:
+      return t("missing", values);
+  }
+}
+
+const failures: Record<string, keyof Strings> = {
+  scope_not_granted: "failScopeNotGranted",
+  provider_error: "failProvider",
+  account_mismatch: "accountMismatch",
+  no_app: "failNoApp",
+  network: "failNetwork",
+  unauthenticated: "failUnauthenticated",
+  denied: "failDenied",
+  not_found: "failNotFound",
+  rate_limited: "failRateLimited",
+  unavailable: "failUnavailable",
+};
+
+function failureKey(code: string): keyof Strings {
+  return failures[code] ?? "failed";
+}
+
+function actionsOf(
+  state: ConnectState,
+  connect: Connect,
+  { request, authMethod }: TokenVaultAuthProps,
+  t: T,
+  values: Record<string, string>,
+): ActionProps[] {
+  const start = (label: string): ActionProps => ({ label, onClick: () => void connect.start() });
+  const cancel: ActionProps = { label: t("cancel"), onClick: () => connect.cancel(), quiet: true };
+  switch (state.status) {
+    case "idle": {
+      const decline: ActionProps = { label: t("notNow"), onClick: () => void connect.decline(), quiet: true };
+      return [start(t(startKey(request, authMethod), values)), ...(request ? [decline] : [])];
+    }
+    case "connecting":
+      return [{ label: t("connecting"), busy: true }];
+    case "waiting":
+      return [{ label: t("openAgain"), onClick: () => connect.openAgain(), quiet: true }, cancel];
+    case "blocked":
+      return [
+        { label: t("openHere"), onClick: () => connect.openHere() },
+        { label: t("openAgain"), onClick: () => connect.openAgain(), quiet: true },
+        cancel,
+      ];
+    case "failed":
+      return state.retryable || !request ? [start(t("tryAgain"))] : [];
+    case "declined":
+    case "expired":
+      return [start(t("tryAgain"))];
+    case "connected":
+      return [];
+  }
+}
+
+function startKey(
+  request: AuthRequest | undefined,
+  authMethod: TokenVaultAuthProps["authMethod"],
+): keyof Strings {
+  switch (request?.reason) {
+    case "expired":
+    case "revoked":
+      return "reconnect";
+    case "insufficient_scope":
+      return "allowMore";
+    case "permission_required":
+      return "allow";
+    case "choose_account":
+      return "chooseAccount";
+    default:
+      return (request?.authMethod ?? authMethod) === "browser_login" ? "connectBrowser" : "connect";
+  }
+}
+
+/** Which account was connected: told to its user only, so it is in no payload. */
+function useAccount(state: ConnectState, client: ReturnType<typeof useVault>["client"]): string | undefined {
+  const [account, setAccount] = useState<string>();
+  const id = state.status === "connected" ? state.credentialId : undefined;
+  useEffect(() => {
+    if (!id) return;
+    let here = true;
+    client.connections().then(
+      (all) => here && setAccount(all.find((c) => c.id === id)?.externalAccountLabel || undefined),
+      () => {}, // the card says that it is connected all the same
+    );
+    return () => {
+      here = false;
+    };
+  }, [client, id]);
+  return id ? account : undefined;
+}

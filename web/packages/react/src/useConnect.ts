@@ -1,0 +1,76 @@
+import {
+  type AuthRequest,
+  type Connect,
+  type ConnectInput,
+  type ConnectOptions,
+  type ConnectState,
+  createConnect,
+  endOf,
+} from "@ai-token-vault/client";
+import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import { useVault } from "./context.js";
+
+export interface UseConnectOptions {
+  /** The auth request to settle, such as from a tool's result. */
+  request?: AuthRequest | undefined;
+  /** What to ask for, without a request. */
+  input?: ConnectInput | undefined;
+  apiBasePath?: string | undefined;
+  open?: ConnectOptions["open"] | undefined;
+  timeout?: number | undefined;
+  onEnd?: ((state: ConnectState) => void) | undefined;
+}
+
+/**
+ * One connect as React state. One that was begun before a reload is waited for again, and what was settled in
+ * another window is seen when this one has the focus.
+ */
+export function useConnect(options: UseConnectOptions): { state: ConnectState; connect: Connect } {
+  const { client, connectUrl } = useVault(options.apiBasePath);
+  const { request, input, open, timeout } = options;
+  const key = request?.authRequestId ?? JSON.stringify(input);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new object for the same request is no new connect
+  const connect = useMemo(
+    () =>
+      createConnect({
+        client,
+        request: request ?? input ?? { providerId: "" },
+        ...(open ? { open } : {}),
+        ...(timeout === undefined ? {} : { timeout }),
+        ...(connectUrl ? { connectUrl } : {}),
+      }),
+    [client, connectUrl, key, open, timeout],
+  );
+  const initial = useMemo<ConnectState>(
+    () => (request && request.status !== "pending" ? endOf(request) : connect.state),
+    [connect, request],
+  );
+  const live = useSyncExternalStore(
+    connect.subscribe,
+    () => connect.state,
+    () => initial,
+  );
+  const state = live.status === "idle" ? initial : live;
+
+  const onEnd = useRef(options.onEnd);
+  useEffect(() => {
+    onEnd.current = options.onEnd;
+  });
+  useEffect(
+    () =>
+      connect.subscribe((next) => {
+        if (["connected", "declined", "expired", "failed"].includes(next.status)) onEnd.current?.(next);
+      }),
+    [connect],
+  );
+  useEffect(() => {
+    const check = () => void connect.check();
+    check();
+    addEventListener("focus", check);
+    return () => {
+      removeEventListener("focus", check);
+      connect.dispose();
+    };
+  }, [connect]);
+  return { state, connect };
+}

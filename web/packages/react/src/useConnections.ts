@@ -1,0 +1,73 @@
+import { type Connection, type Permission, TokenVaultError } from "@ai-token-vault/client";
+import { useCallback, useEffect, useState } from "react";
+import { useVault } from "./context.js";
+
+/** The user's connections, kept fresh after every change made here and when the window is shown again. */
+export function useConnections(options: { apiBasePath?: string | undefined; permissions?: boolean } = {}) {
+  const { client } = useVault(options.apiBasePath);
+  const [connections, setConnections] = useState<Connection[]>([]);
+  const [permissions, setPermissions] = useState<Permission[]>([]);
+  const [loading, setLoading] = useState(true);
+  const [error, setError] = useState<TokenVaultError | null>(null);
+  const withPermissions = options.permissions ?? false;
+
+  const refresh = useCallback(async () => {
+    try {
+      const [all, allowed] = await Promise.all([
+        client.connections(),
+        withPermissions ? client.permissions() : Promise.resolve([]),
+      ]);
+      setConnections(all);
+      setPermissions(allowed);
+      setError(null);
+    } catch (e) {
+      setError(errorOf(e));
+    } finally {
+      setLoading(false);
+    }
+  }, [client, withPermissions]);
+
+  useEffect(() => {
+    void refresh();
+    const onFocus = () => void refresh();
+    addEventListener("focus", onFocus);
+    return () => removeEventListener("focus", onFocus);
+  }, [refresh]);
+
+  const changing = useCallback(
+    async (change: () => Promise<unknown>) => {
+      try {
+        await change();
+      } catch (e) {
+        setError(errorOf(e));
+        return;
+      }
+      await refresh();
+    },
+    [refresh],
+  );
+
+  return {
+    connections,
+    /** What agents may do, if asked for by `permissions: true`. */
+    permissions,
+    loading,
+    error,
+    refresh,
+    revoke: (id: string) => changing(() => client.revoke(id)),
+    share: (id: string) => changing(() => client.share(id)),
+    unshare: (id: string) => changing(() => client.unshare(id)),
+  };
+}
+
+/** The same under the name that the reference implementation has for connections. */
+export function useCredentials(options: { apiBasePath?: string | undefined } = {}) {
+  const { connections, loading, error, refresh, revoke } = useConnections(options);
+  return { credentials: connections, loading, error, refresh, revoke };
+}
+
+export function errorOf(error: unknown): TokenVaultError {
+  return error instanceof TokenVaultError
+    ? error
+    : new TokenVaultError({ status: 0, code: "internal", detail: "Something went wrong" });
+}

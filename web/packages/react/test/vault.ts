@@ -1,0 +1,83 @@
+import {
+  type App,
+  type AuthRequest,
+  type Connection,
+  createClient,
+  type Provider,
+} from "@ai-token-vault/client";
+
+/** Answers of a vault, in memory, that components talk to through the real client. */
+export class FakeVault {
+  calls: string[] = [];
+  bodies: unknown[] = [];
+  request: AuthRequest = {
+    type: "auth_required",
+    authRequestId: "ar_1",
+    status: "pending",
+    providerId: "github",
+    providerName: "GitHub",
+    authMethod: "oauth2",
+    reason: "missing",
+    requiredScopes: ["repo"],
+    connectUrl: "https://vault.example/connect/ar_1",
+    message: "Connect GitHub to continue",
+    createdAt: "2026-01-01T00:00:00Z",
+    expiresAt: "2026-01-02T00:00:00Z",
+  };
+  connections: Connection[] = [];
+  apps: App[] = [];
+  providers: Partial<Provider>[] = [];
+  problem: { status: number; code: string; detail: string; field?: string } | undefined;
+  verdict = "accepted";
+
+  readonly client = createClient({ url: "https://vault.example", fetch: (request) => this.#answer(request) });
+
+  async #answer(request: Request): Promise<Response> {
+    const path = new URL(request.url).pathname.replace("/api/token-vault", "");
+    this.calls.push(`${request.method} ${path}`);
+    const text = await request.text();
+    if (text) this.bodies.push(JSON.parse(text));
+    if (this.problem) return Response.json(this.problem, { status: this.problem.status });
+    if (path.endsWith("/decline")) this.request = { ...this.request, status: "declined" };
+    if (request.method === "DELETE" && path.startsWith("/credentials/")) {
+      this.connections = this.connections.filter((c) => !path.endsWith(c.id));
+      return Response.json({ success: true });
+    }
+    if (path.endsWith("/test")) return Response.json({ verdict: this.verdict, redirectUrl: "" });
+    if (request.method === "PUT") {
+      const app = { ...(JSON.parse(text) as object), clientSecret: undefined, hasSecret: true };
+      this.apps = [
+        {
+          providerId: "github",
+          redirectUrl: "https://vault.example/cb",
+          updatedAt: "1",
+          scopes: [],
+          ...app,
+        } as unknown as App,
+      ];
+      return Response.json(this.apps[0]);
+    }
+    if (path === "/credentials") return Response.json(this.connections);
+    if (path === "/permissions")
+      return Response.json({ items: [{ credentialId: "cn_1", agentId: "researcher" }] });
+    if (path === "/oauth-config") return Response.json(this.apps);
+    if (path === "/providers") return Response.json(this.providers);
+    return Response.json(this.request);
+  }
+}
+
+export function connection(change: Partial<Connection> = {}): Connection {
+  return {
+    id: "cn_1",
+    providerId: "github",
+    provider: { id: "github", name: "GitHub" },
+    authMethod: "oauth2",
+    usageMode: "token",
+    shared: false,
+    status: "active",
+    scope: "repo",
+    externalAccountId: "1",
+    externalAccountLabel: "alice@example.com",
+    ...change,
+  } as Connection;
+}
