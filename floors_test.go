@@ -55,8 +55,13 @@ func rooms() map[string]room {
 		"flow/apikeyflow": {ours: root},
 		"flow/oauth2flow": {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "github.com/go-jose/go-jose/v4/...", "golang.org/x/..."}},
 		"spool":           {ours: root},
-		"catalog":         {ours: root, theirs: []string{"go.yaml.in/yaml/v3", "golang.org/x/..."}},
-		"telemetry":       {ours: root, theirs: []string{"github.com/prometheus/client_golang/...", "go.opentelemetry.io/...", "google.golang.org/protobuf/...", "golang.org/x/..."}},
+
+		// What the adapters of a browser share: they import it, and nothing else of their floor does.
+		"flow/browserflow/cdpsession":  {ours: root},
+		"flow/browserflow/browsertest": {ours: root},
+
+		"catalog":   {ours: root, theirs: []string{"go.yaml.in/yaml/v3", "golang.org/x/..."}},
+		"telemetry": {ours: root, theirs: []string{"github.com/prometheus/client_golang/...", "go.opentelemetry.io/...", "google.golang.org/protobuf/...", "golang.org/x/..."}},
 
 		// The suites that prove what adapters promise.
 		"store/storetest": {ours: suite, theirs: []string{"github.com/google/go-cmp/..."}},

@@ -1,0 +1,69 @@
+package cdpsession
+
+// A drawing is what sends pictures, and how large.
+type drawing struct {
+	tab           *target // nil: nothing
+	width, height int
+	touch         bool
+}
+
+// redraw has the drawing looked at again. It never blocks.
+func (s *Session) redraw() {
+	select {
+	case s.drawing <- struct{}{}:
+	default:
+	}
+}
+
+// wanted returns what should be drawn: the tab on top, while somebody looks. The
+// lock is taken.
+func (s *Session) wanted() drawing {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.view == nil || !s.view.showing || s.active() == nil {
+		return drawing{}
+	}
+	return drawing{s.active(), s.width, s.height, s.touch}
+}
+
+// draw makes what is drawn what is wanted, until the session ends. It awaits each
+// answer: a screencast that is stopped and started at once ends for good.
+func (s *Session) draw() {
+	var now drawing
+	for {
+		select {
+		case <-s.drawing:
+		case <-s.ctx.Done():
+			return
+		}
+		if want := s.wanted(); want != now {
+			now = s.drawn(now, want)
+		}
+	}
+}
+
+func (s *Session) drawn(now, want drawing) drawing {
+	if now.tab != nil {
+		_ = s.call(s.ctx, now.tab.session, "Page.stopScreencast", nil, nil) // the tab may be gone
+	}
+	if want.tab == nil || want.tab.await(s.ctx) != nil {
+		return drawing{}
+	}
+	session := want.tab.session
+	for _, c := range []struct {
+		method string
+		params object
+	}{
+		{"Emulation.setDeviceMetricsOverride", object{
+			"width": want.width, "height": want.height, "screenWidth": want.width, "screenHeight": want.height, "deviceScaleFactor": 1, "mobile": false,
+		}},
+		{"Emulation.setTouchEmulationEnabled", object{"enabled": want.touch, "maxTouchPoints": 5}},
+		{"Page.bringToFront", nil},
+		{"Page.startScreencast", object{"format": "jpeg", "quality": quality, "maxWidth": want.width, "maxHeight": want.height}},
+	} {
+		if err := s.call(s.ctx, session, c.method, c.params, nil); err != nil {
+			return drawing{} // the tab went away: another one is on top, and drawn next
+		}
+	}
+	return want
+}
