@@ -21,6 +21,7 @@ const (
 	ReauthLostResponse ReauthReason = "lost_response" // a refresh was cut off after the provider may have rotated
 	ReauthNoRefresh    ReauthReason = "no_refresh"    // expired, and the provider issued no refresh token
 	ReauthUpstream     ReauthReason = "upstream_401"  // the service refused a fresh access token
+	ReauthOwnerDeleted ReauthReason = "owner_deleted" // the host deleted its owner; it goes too: see [HostDeletionStore]
 )
 
 // An Account is who the owner is at the provider.

@@ -12,6 +12,9 @@ import (
 var (
 	// ErrInvalid reports bad input; errors.AsType[*FieldError] names the field.
 	ErrInvalid = errors.New("invalid input")
+	// ErrUnknownOwner reports an owner who is not in the host's own tables, where the
+	// store has keys to them. It is an [ErrInvalid].
+	ErrUnknownOwner = fmt.Errorf("the host's tables have no such user or organization: %w", ErrInvalid)
 	// ErrUnauthenticated reports a missing, wrong, expired or revoked caller credential.
 	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrDenied reports a caller that is known and not allowed.

@@ -83,6 +83,7 @@ func OutcomeOf(err error) Outcome {
 		err     error
 		outcome Outcome
 	}{
+		{ErrUnknownOwner, "unknown_owner"}, // before ErrInvalid, which it is
 		{ErrInvalid, "invalid"},
 		{ErrUnauthenticated, "unauthenticated"},
 		{ErrDenied, "denied"},

@@ -34,3 +34,17 @@ type OwnedConnection struct {
 	Version int64
 	Job     *Job // provider-side revocation; nil if there is none
 }
+
+// HostDeletionStore is an optional ability of a [Store] in which owners' rows refer
+// to the host's own tables: the host may delete a user or an organization there,
+// and the store notes whose rows that reached.
+//
+// From the host's transaction on nothing of such an owner's can be used, and nothing
+// new can be stored. Connections, apps, custom providers and data keys are there, to
+// end the grants with, until DeleteOwner deletes them.
+type HostDeletionStore interface {
+	// HostDeletions returns up to limit of the tenant's owners who were deleted, an
+	// organization before its members. [OwnerStore.DeleteOwner] forgets those that its
+	// owner covers, and writes its event for one also if nothing else is left of it.
+	HostDeletions(ctx context.Context, tenant string, limit int) ([]Owner, error)
+}

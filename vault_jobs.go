@@ -21,10 +21,10 @@ const (
 
 // Run does background work until ctx ends: it ends revoked grants at their
 // providers, refreshes what was used lately before it expires and what nobody uses
-// before its refresh token does, settles auth requests whose time is over, stores
-// what was spooled, notes what was used last, and signs how far the audit log
-// came, at most once a minute. Any number of processes may run it on one store:
-// they share the work.
+// before its refresh token does, settles auth requests whose time is over, deletes
+// what is left of owners whom the host deleted, stores what was spooled, notes what
+// was used last, and signs how far the audit log came, at most once a minute. Any
+// number of processes may run it on one store: they share the work.
 func (v *Vault) Run(ctx context.Context) error {
 	jobs, sweeps, uses := time.NewTicker(jobPoll), time.NewTicker(sweepEvery), time.NewTicker(usesEvery)
 	heads, looks := time.NewTicker(auditHeadEvery), time.NewTicker(upkeepEvery)
@@ -40,6 +40,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	defer stopListening()
 	listener.Go(func() { v.listen(listening) })
 	v.sweep(ctx)
+	v.deleteForHost(ctx)
 	v.replaySpool(ctx)
 	for {
 		v.runJobs(ctx)
@@ -52,6 +53,7 @@ func (v *Vault) Run(ctx context.Context) error {
 		case <-v.jobs:
 		case <-sweeps.C:
 			v.sweep(ctx)
+			v.deleteForHost(ctx)
 			v.replaySpool(ctx)
 		case <-uses.C:
 			v.noteUses(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 )
 
 const (
@@ -41,6 +42,11 @@ func (v *Vault) DeleteOwner(ctx context.Context, actor Actor, owner Owner) error
 	if owner.UserID == "" {
 		cmd.KeySpace = keySpace(owner)
 	}
+	return v.deleteOwner(ctx, cmd)
+}
+
+// deleteOwner deletes batch by batch.
+func (v *Vault) deleteOwner(ctx context.Context, cmd OwnerDeletion) error {
 	for conflicts := 0; ; {
 		done, err := v.deleteOwned(ctx, cmd)
 		if errors.Is(err, ErrConflict) && conflicts < maxOwnerRetries { // a connection was renewed meanwhile
@@ -55,10 +61,37 @@ func (v *Vault) DeleteOwner(ctx context.Context, actor Actor, owner Owner) error
 			break
 		}
 	}
-	v.keys.destroyed(owner.Tenant, cmd.KeySpace)
-	v.apiKeys.dropOwner(owner)
+	v.keys.destroyed(cmd.Owner.Tenant, cmd.KeySpace)
+	v.apiKeys.dropOwner(cmd.Owner)
 	v.custom.forgetAll()
 	return nil
+}
+
+// deleteForHost deletes what is left of owners whom the host deleted in its own
+// tables.
+func (v *Vault) deleteForHost(ctx context.Context) {
+	store, ok := v.store.(HostDeletionStore)
+	if !ok {
+		return
+	}
+	for ctx.Err() == nil {
+		nested, end := v.watch.begin(ctx, Operation{Kind: OpSweep})
+		gone, err := store.HostDeletions(nested, v.opts.Tenant, ownerBatch)
+		for _, owner := range gone {
+			cmd := OwnerDeletion{Owner: owner, Event: v.event(EventOwnerDeleted, Actor{Kind: ActorSystem}, owner)}
+			if owner.UserID == "" {
+				cmd.KeySpace = keySpace(owner)
+			}
+			err = errors.Join(err, v.deleteOwner(nested, cmd)) // the others are not the worse for it
+		}
+		end(OutcomeOf(err))
+		if err != nil && ctx.Err() == nil {
+			v.log.Error("owners whom the host deleted cannot be deleted here", slog.Any("error", err))
+		}
+		if err != nil || len(gone) < ownerBatch {
+			return
+		}
+	}
 }
 
 // deleteOwned deletes one batch, and reports whether it was the last.

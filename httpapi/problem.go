@@ -42,6 +42,7 @@ type mapping struct {
 
 func mappings() []mapping {
 	return []mapping{
+		{tokenvault.ErrUnknownOwner, http.StatusBadRequest, "unknown_owner", "The host application has no such user or organization"},
 		{tokenvault.ErrInvalid, http.StatusBadRequest, "invalid", "The request is not valid"},
 		{tokenvault.ErrUnauthenticated, http.StatusUnauthorized, "unauthenticated", "Sign in, or send a valid API key"},
 		{tokenvault.ErrDenied, http.StatusForbidden, "denied", "This is not allowed to the caller"},

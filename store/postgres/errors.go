@@ -23,6 +23,11 @@ func (s *Store) wrap(op string, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("postgres: %s: %w", op, tokenvault.ErrNotFound)
 	}
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if unknown := hostKeyError(e.Code, e.ConstraintName, e.Message); unknown != nil {
+			return fmt.Errorf("postgres: %s: %w", op, unknown)
+		}
+	}
 	if meaning := s.meaning(err); meaning != nil {
 		return fmt.Errorf("postgres: %s: %w: %w", op, meaning, plain(err))
 	}
@@ -102,6 +107,7 @@ const (
 	codeLockTimeout   = "55P03"
 	codeIdle          = "25P03"
 	codeNoTable       = "42P01"
+	codeBadText       = "22P02"
 )
 
 // unavailable reports whether a condition says that the server cannot serve now:

@@ -31,6 +31,9 @@ type MigrateOptions struct {
 	// AppRole is the role that the server connects as, if it is another one than
 	// the role that migrates. It is granted what the server needs.
 	AppRole string
+	// HostKeys asks for foreign keys to the host's own tables. Once made they stay,
+	// whether they are asked for or not: see [DropHostKeys].
+	HostKeys HostKeys
 	// Logger receives what is done. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -49,6 +52,9 @@ type Migration struct {
 //
 // A step never changes what the binary of the version before needs, so that both
 // run while replicas are replaced.
+//
+// Then it makes the host keys that are asked for and not there. Tables stay in use
+// meanwhile: what has to lock one tries for two seconds at a time.
 func Migrate(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration, error) {
 	var done []Migration
 	err := withProvider(dsn, opts, func(db *sql.DB, p *goose.Provider, schema string) error {
@@ -62,7 +68,10 @@ func Migrate(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration
 		for _, r := range results {
 			done = append(done, Migration{Version: r.Source.Version, Name: r.Source.Path, AppliedAt: time.Now()})
 		}
-		return grant(ctx, db, schema, opts)
+		if err := grant(ctx, db, schema, opts); err != nil || opts == nil {
+			return err
+		}
+		return makeHostKeys(ctx, db, schema, opts.HostKeys, opts.Logger)
 	})
 	return done, err
 }
@@ -146,12 +155,21 @@ func grant(ctx context.Context, db *sql.DB, schema string, opts *MigrateOptions)
 }
 
 // SQL returns the statements of all steps in order, for somebody who runs them by
-// hand in a session of a role with CREATEROLE. It ends by noting the steps as taken.
-func SQL(schema string) (string, error) {
+// hand in a session of a role with CREATEROLE, and those of the host keys, whose
+// types have to be given. It ends by noting the steps as taken.
+func SQL(opts *MigrateOptions) (string, error) {
+	if opts == nil {
+		opts = &MigrateOptions{}
+	}
+	schema := opts.Schema
 	if schema == "" {
 		schema = DefaultSchema
 	}
 	if _, err := prefixOf(schema); err != nil {
+		return "", err
+	}
+	keys, err := hostKeysSQL(schema, opts.HostKeys)
+	if err != nil {
 		return "", err
 	}
 	name := pgx.Identifier{schema}.Sanitize()
@@ -175,7 +193,7 @@ func SQL(schema string) (string, error) {
 		_, _ = fmt.Fprintf(&b, "\n-- %s\n%s\nINSERT INTO %s (version_id, is_applied) VALUES (%d, true);\n",
 			file.Name(), annotations.ReplaceAllString(string(text), ""), versionTable, version)
 	}
-	b.WriteString("COMMIT;\n")
+	b.WriteString(keys + "COMMIT;\n")
 	return b.String(), nil
 }
 

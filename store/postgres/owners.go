@@ -86,6 +86,7 @@ func (t *tx) deleteRest(ctx context.Context, cmd tokenvault.OwnerDeletion) (dele
 	} else if _, err := t.exec(ctx, sqlForgetSharer, coveredArgs(cmd.Owner)...); err != nil {
 		return 0, err
 	}
+	queries = append(queries, `DELETE FROM tv.host_deletions`+where)
 	for _, query := range queries {
 		n, err := t.exec(ctx, query, coveredArgs(cmd.Owner)...)
 		if err != nil {

@@ -70,6 +70,9 @@ type Options struct {
 	// MaxConns bounds the connections that Open makes. Default: pgx's own, the
 	// larger of 4 and the number of processors.
 	MaxConns int32
+	// HostKeys refuses to open a schema whose keys to the host's tables are not those
+	// that are named here. It makes none: see [Migrate].
+	HostKeys HostKeys
 	// Clock replaces the server's clock in tests. It is read to the microsecond.
 	Clock func() time.Time
 	// Logger receives warnings. Nil: nothing is logged.
@@ -153,6 +156,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error)
 		named(s.listenConfig)
 	}
 	if err := s.checkSchema(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.checkHostKeys(ctx, opts.HostKeys); err != nil {
 		return nil, err
 	}
 	if err := s.readEpoch(ctx); err != nil {

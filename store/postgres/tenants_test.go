@@ -70,6 +70,10 @@ func fill(t *testing.T, s *Store, tenant string) {
 	must(err)
 	_, err = s.PutProvider(ctx, tokenvault.ProviderPut{Provider: tokenvault.SealedProvider{Tenant: tenant, ID: "mine", Version: 1, Record: record}})
 	must(err)
+	must(s.write(ctx, "fill", tenant, func(t *tx) error {
+		_, err := t.exec(ctx, `INSERT INTO tv.host_deletions (tenant, user_id) VALUES ($1, 'bob')`, tenant)
+		return err
+	}))
 	must(s.UseNonce(ctx, tokenvault.Nonce{Tenant: tenant, Hash: "nonce", TTL: time.Hour}))
 	heads, err := s.UnsignedAudit(ctx, tenant)
 	must(err)
