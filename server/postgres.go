@@ -22,6 +22,14 @@ type Database struct {
 	DatabasePooler    bool   `help:"PostgreSQL: the URL leads to a pooler in transaction mode, such as PgBouncer. Name the server itself in TOKENVAULT_DATABASE_DIRECT_URL, for migrations and for listening." env:"TOKENVAULT_DATABASE_POOLER" group:"Storage"`
 	DatabaseMigration string `help:"PostgreSQL: auto (the server brings the schema up to date when it starts) or off (it refuses to start: 'tokenvault migrate up' is run by somebody else)." name:"database-migration" enum:"auto,off" default:"auto" env:"TOKENVAULT_DATABASE_MIGRATION" group:"Storage"`
 
+	UserTable          string `help:"PostgreSQL: the host application's table of users in the same database, such as auth.users. Rows of owners then have a foreign key to it." env:"TOKENVAULT_USER_TABLE" group:"Storage"`
+	UserColumn         string `help:"PostgreSQL: column of user-table with the users' ids, its primary key or unique. Default: id." env:"TOKENVAULT_USER_COLUMN" group:"Storage"`
+	UserType           string `help:"PostgreSQL: type of user-column: uuid, text or bigint. Default: what it is." enum:",uuid,text,bigint" default:"" env:"TOKENVAULT_USER_TYPE" group:"Storage"`
+	OrganizationTable  string `help:"PostgreSQL: the same for organizations." env:"TOKENVAULT_ORGANIZATION_TABLE" group:"Storage"`
+	OrganizationColumn string `help:"PostgreSQL: column of organization-table. Default: id." env:"TOKENVAULT_ORGANIZATION_COLUMN" group:"Storage"`
+	OrganizationType   string `help:"PostgreSQL: type of organization-column: uuid, text or bigint. Default: what it is." enum:",uuid,text,bigint" default:"" env:"TOKENVAULT_ORGANIZATION_TYPE" group:"Storage"`
+	OnDelete           string `help:"PostgreSQL: what the host's deletion of a user or an organization does: restrict (it is refused until 'tokenvault owner delete' or DeleteOwner was called) or cascade (access ends at once, and a server deletes the rest and ends the grants). Default: restrict." enum:",restrict,cascade" default:"" env:"TOKENVAULT_ON_DELETE" group:"Storage"`
+
 	// DatabaseURL and DatabaseDirectURL hold passwords. They are read from the
 	// environment only: TOKENVAULT_DATABASE_URL and TOKENVAULT_DATABASE_DIRECT_URL.
 	DatabaseURL       tokenvault.Secret `kong:"-"`
@@ -52,10 +60,49 @@ func (d Database) directURL() (string, error) {
 }
 
 func (d Database) migrateOptions(log *slog.Logger) *postgres.MigrateOptions {
-	return &postgres.MigrateOptions{Schema: d.DatabaseSchema, Logger: log}
+	return &postgres.MigrateOptions{Schema: d.DatabaseSchema, HostKeys: d.HostKeys(), Logger: log}
 }
 
-// Migrate brings the schema of the PostgreSQL database up to date. appRole is
+// HostKeys returns the foreign keys to the host's tables that are asked for.
+func (d Database) HostKeys() (keys postgres.HostKeys) {
+	key := func(table, column, typ string) *postgres.HostKey {
+		if table == "" {
+			return nil
+		}
+		return &postgres.HostKey{Table: table, Column: column, Type: postgres.KeyType(typ), OnDelete: postgres.OnDelete(d.OnDelete)}
+	}
+	keys.User = key(d.UserTable, d.UserColumn, d.UserType)
+	keys.Organization = key(d.OrganizationTable, d.OrganizationColumn, d.OrganizationType)
+	return keys
+}
+
+// validate refuses settings without effect.
+func (d Database) validate() error {
+	for _, s := range []struct{ key, value, needs, set string }{
+		{"user-table", d.UserTable, "a PostgreSQL database", yes(d.UsesPostgres())},
+		{"organization-table", d.OrganizationTable, "a PostgreSQL database", yes(d.UsesPostgres())},
+		{"user-column", d.UserColumn, "user-table", d.UserTable},
+		{"user-type", d.UserType, "user-table", d.UserTable},
+		{"organization-column", d.OrganizationColumn, "organization-table", d.OrganizationTable},
+		{"organization-type", d.OrganizationType, "organization-table", d.OrganizationTable},
+		{"on-delete", d.OnDelete, "user-table or organization-table", d.UserTable + d.OrganizationTable},
+	} {
+		if s.value != "" && s.set == "" {
+			return fmt.Errorf("%s: has no effect without %s: set that too, or leave it out", s.key, s.needs)
+		}
+	}
+	return d.HostKeys().Validate()
+}
+
+func yes(ok bool) string {
+	if ok {
+		return "yes"
+	}
+	return ""
+}
+
+// Migrate brings the schema of the PostgreSQL database up to date, and makes the
+// foreign keys to the host's tables that are configured. appRole is
 // granted what the server needs, if it is not empty.
 func Migrate(ctx context.Context, cfg Config, appRole string, log *slog.Logger) ([]postgres.Migration, error) {
 	dsn, err := cfg.directURL()
@@ -65,6 +112,33 @@ func Migrate(ctx context.Context, cfg Config, appRole string, log *slog.Logger) 
 	opts := cfg.migrateOptions(log)
 	opts.AppRole = appRole
 	return postgres.Migrate(ctx, dsn, opts)
+}
+
+// HostKeys returns the foreign keys to the host's tables that the database has.
+func HostKeys(ctx context.Context, cfg Config) ([]postgres.HostKeyState, error) {
+	dsn, err := cfg.directURL()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.ListHostKeys(ctx, dsn, cfg.migrateOptions(nil))
+}
+
+// PendingHostKeys returns the configured ones that it does not have.
+func PendingHostKeys(ctx context.Context, cfg Config) ([]postgres.HostKeyState, error) {
+	dsn, err := cfg.directURL()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.PendingHostKeys(ctx, dsn, cfg.migrateOptions(nil))
+}
+
+// DropHostKeys removes the foreign keys to the host's tables.
+func DropHostKeys(ctx context.Context, cfg Config) error {
+	dsn, err := cfg.directURL()
+	if err != nil {
+		return err
+	}
+	return postgres.DropHostKeys(ctx, dsn, cfg.migrateOptions(nil))
 }
 
 // Migrations returns every step of the schema and when it was taken.
@@ -86,7 +160,7 @@ func openPostgres(ctx context.Context, cfg Config, log *slog.Logger) (*postgres.
 			return nil, err
 		}
 	}
-	opts := &postgres.Options{Schema: cfg.DatabaseSchema, Pooler: cfg.DatabasePooler, MaxConns: cfg.DatabaseConns, Logger: log}
+	opts := &postgres.Options{Schema: cfg.DatabaseSchema, Pooler: cfg.DatabasePooler, MaxConns: cfg.DatabaseConns, HostKeys: cfg.HostKeys(), Logger: log}
 	if !cfg.DatabaseDirectURL.IsZero() {
 		opts.ListenDSN = cfg.DatabaseDirectURL.Reveal()
 	}

@@ -28,6 +28,9 @@ func (c Config) validateStorage() error {
 	if c.DataDir == "" {
 		return errors.New("data-dir: must name a directory")
 	}
+	if err := c.Database.validate(); err != nil {
+		return err
+	}
 	if c.RootKey.IsZero() {
 		if !c.OldRootKey.IsZero() {
 			return errors.New("TOKENVAULT_ROOT_KEY_OLD: is set without TOKENVAULT_ROOT_KEY: set the new key too, or unset the old one")
