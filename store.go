@@ -28,6 +28,7 @@ type Store interface {
 	RefreshStore
 	AuthRequestStore
 	AttemptStore
+	AttemptReader
 	PermissionStore
 	AppStore
 	ProviderStore

@@ -126,6 +126,37 @@ func (s *Store) SlowAttempt(ctx context.Context, stateHash string, by time.Durat
 	return copyAttempt(a), nil
 }
 
+// GetAttempt implements [tokenvault.AttemptReader].
+func (s *Store) GetAttempt(ctx context.Context, owner tokenvault.Owner, id string) (tokenvault.Attempt, error) {
+	return s.latestAttempt(ctx, "get attempt", func(a tokenvault.Attempt) bool { return a.Owner == owner && a.ID == id })
+}
+
+// LatestAttempt implements [tokenvault.AttemptReader].
+func (s *Store) LatestAttempt(ctx context.Context, owner tokenvault.Owner, authRequestID string) (tokenvault.Attempt, error) {
+	return s.latestAttempt(ctx, "latest attempt", func(a tokenvault.Attempt) bool {
+		return a.Owner == owner && a.AuthRequestID == authRequestID
+	})
+}
+
+func (s *Store) latestAttempt(ctx context.Context, op string, wanted func(tokenvault.Attempt) bool) (tokenvault.Attempt, error) {
+	now, unlock, err := s.lock(ctx, op)
+	if err != nil {
+		return tokenvault.Attempt{}, err
+	}
+	defer unlock()
+	var latest tokenvault.Attempt
+	for _, a := range s.attempts {
+		if wanted(a) && !over(a.ExpiresAt, now) && (latest.ID == "" || a.CreatedAt.After(latest.CreatedAt) ||
+			a.CreatedAt.Equal(latest.CreatedAt) && a.ID > latest.ID) {
+			latest = a
+		}
+	}
+	if latest.ID == "" {
+		return tokenvault.Attempt{}, failed(op, tokenvault.ErrNotFound)
+	}
+	return copyAttempt(latest), nil
+}
+
 // UseNonce implements [tokenvault.NonceStore].
 func (s *Store) UseNonce(ctx context.Context, cmd tokenvault.Nonce) error {
 	now, unlock, err := s.lock(ctx, "use nonce")

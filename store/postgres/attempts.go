@@ -137,6 +137,25 @@ func (s *Store) SlowAttempt(ctx context.Context, stateHash string, by time.Durat
 	return attempt, nil
 }
 
+const (
+	sqlReadAttempt = `SELECT ` + attemptColumns + ` FROM tv.attempts
+		WHERE tenant = $2 AND organization_id = $3 AND user_id = $4 AND expires_at > coalesce($1::timestamptz, clock_timestamp())`
+	sqlGetAttempt    = sqlReadAttempt + ` AND id = $5`
+	sqlLatestAttempt = sqlReadAttempt + ` AND auth_request_id = $5 ORDER BY created_at DESC, id DESC LIMIT 1`
+)
+
+// GetAttempt implements [tokenvault.AttemptReader].
+func (s *Store) GetAttempt(ctx context.Context, owner tokenvault.Owner, id string) (tokenvault.Attempt, error) {
+	return get(ctx, s, "get attempt", owner.Tenant, scanAttempt, sqlGetAttempt,
+		s.boundNow(), owner.Tenant, owner.OrganizationID, owner.UserID, id)
+}
+
+// LatestAttempt implements [tokenvault.AttemptReader].
+func (s *Store) LatestAttempt(ctx context.Context, owner tokenvault.Owner, authRequestID string) (tokenvault.Attempt, error) {
+	return get(ctx, s, "latest attempt", owner.Tenant, scanAttempt, sqlLatestAttempt,
+		s.boundNow(), owner.Tenant, owner.OrganizationID, owner.UserID, authRequestID)
+}
+
 // HandOver implements [tokenvault.AttemptStore].
 func (s *Store) HandOver(ctx context.Context, cmd tokenvault.AttemptHandOver) error {
 	return s.ofAttempt(ctx, "hand over attempt", cmd.StateHash, func(t *tx, tenant string) error {

@@ -137,6 +137,24 @@ func (s *Store) SlowAttempt(ctx context.Context, stateHash string, by time.Durat
 	return attempt, nil
 }
 
+const (
+	sqlReadAttempt = `SELECT ` + attemptColumns + ` FROM attempts
+		WHERE tenant = ?2 AND organization_id = ?3 AND user_id = ?4 AND expires_at > ` + sqlNow
+	sqlGetAttempt    = sqlReadAttempt + ` AND id = ?5`
+	sqlLatestAttempt = sqlReadAttempt + ` AND auth_request_id = ?5 ORDER BY created_at DESC, id DESC LIMIT 1`
+)
+
+// GetAttempt implements [tokenvault.AttemptReader].
+func (s *Store) GetAttempt(ctx context.Context, owner tokenvault.Owner, id string) (tokenvault.Attempt, error) {
+	return get(ctx, s, "get attempt", scanAttempt, sqlGetAttempt, s.boundNow(), owner.Tenant, owner.OrganizationID, owner.UserID, id)
+}
+
+// LatestAttempt implements [tokenvault.AttemptReader].
+func (s *Store) LatestAttempt(ctx context.Context, owner tokenvault.Owner, authRequestID string) (tokenvault.Attempt, error) {
+	return get(ctx, s, "latest attempt", scanAttempt, sqlLatestAttempt,
+		s.boundNow(), owner.Tenant, owner.OrganizationID, owner.UserID, authRequestID)
+}
+
 const sqlHandOver = `UPDATE attempts SET state_hash = ?, key_space = ?, key_version = ?, sealed = ?, expires_at = min(expires_at, ?)
 	WHERE state_hash = ? AND state = 'returned' AND expires_at > ? RETURNING tenant`
 

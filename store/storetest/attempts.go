@@ -25,6 +25,8 @@ func attemptCases() []testCase {
 		{"turns to ask about an attempt are an interval apart", attemptPolled},
 		{"of concurrent turns to ask about an attempt one is held", attemptPollRace},
 		{"an attempt that is over, or not asked about, has no turns", attemptNotPolled},
+		{"an attempt is read by its id until its time", attemptRead},
+		{"the latest attempt of a request is the one begun last", attemptLatest},
 		{"a nonce is used once until its time", nonceOnce},
 		{"of concurrent uses of a nonce one wins", nonceRace},
 	}
@@ -235,6 +237,65 @@ func attemptNotHandedOver(t *testing.T, f *fixture) {
 	}
 	f.advance(5 * time.Minute)
 	refuses(late)
+}
+
+func attemptRead(t *testing.T, f *fixture) {
+	cmd := f.begin(t)
+	want := cmd.Attempt
+	want.State, want.CreatedAt, want.ExpiresAt = tokenvault.AttemptBegun, f.now(), f.now().Add(5*time.Minute)
+	reads := func() {
+		t.Helper()
+		got, err := f.GetAttempt(t.Context(), want.Owner, want.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "GetAttempt", got, want)
+	}
+	reads()
+	if _, err := f.AdvanceAttempt(t.Context(), want.StateHash, tokenvault.AttemptBegun, tokenvault.AttemptConsumed); err != nil {
+		t.Fatal(err)
+	}
+	want.State = tokenvault.AttemptConsumed
+	f.advance(5*time.Minute - time.Microsecond)
+	reads()
+	_, err := f.GetAttempt(t.Context(), want.Owner, "unknown")
+	wantError(t, "GetAttempt of an unknown one", err, tokenvault.ErrNotFound)
+	f.advance(time.Microsecond)
+	got, err := f.GetAttempt(t.Context(), want.Owner, want.ID)
+	wantError(t, "GetAttempt after its time", err, tokenvault.ErrNotFound)
+	equal(t, "attempt beside an error", got, tokenvault.Attempt{})
+}
+
+func attemptLatest(t *testing.T, f *fixture) {
+	req := f.open(t, alice())
+	latest := func(want string) {
+		t.Helper()
+		got, err := f.LatestAttempt(t.Context(), alice(), req.ID)
+		if err != nil || got.ID != want {
+			t.Errorf("LatestAttempt = %s, %v, want %s", got.ID, err, want)
+		}
+	}
+	_, err := f.LatestAttempt(t.Context(), alice(), req.ID)
+	wantError(t, "LatestAttempt of none", err, tokenvault.ErrNotFound)
+	begin := func(id string, ttl time.Duration) {
+		t.Helper()
+		cmd := f.attempt(req)
+		cmd.Attempt.ID, cmd.TTL = id, ttl
+		if err := f.BeginAttempt(t.Context(), cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin("at_z", time.Hour)
+	f.advance(time.Second)
+	begin("at_c", 2*time.Minute)
+	begin("at_b", time.Minute)
+	f.begin(t) // another request's
+	latest("at_c")
+	f.advance(2 * time.Minute)
+	latest("at_z")
+	f.advance(time.Hour)
+	_, err = f.LatestAttempt(t.Context(), alice(), req.ID)
+	wantError(t, "LatestAttempt after their time", err, tokenvault.ErrNotFound)
 }
 
 // beginPolled stores an attempt at which the provider is asked.

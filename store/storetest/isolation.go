@@ -41,6 +41,10 @@ func foreignRows(t *testing.T, f *fixture) {
 	c := f.connect(t, member("alice"), "acc")
 	f.permit(t, f.permission(member("alice"), c.ID, "read"))
 	req := f.open(t, member("alice"))
+	begun := f.attempt(req)
+	if err := f.BeginAttempt(t.Context(), begun); err != nil {
+		t.Fatal(err)
+	}
 	granted := f.permissions(t, member("alice"))[0]
 	stranger(t, func(t *testing.T, owner tokenvault.Owner) {
 		ctx := t.Context()
@@ -69,6 +73,8 @@ func foreignRows(t *testing.T, f *fixture) {
 				cmd.Attempt.Owner = owner
 				return f.BeginAttempt(ctx, cmd)
 			},
+			"GetAttempt":    func() error { _, err := f.GetAttempt(ctx, owner, begun.Attempt.ID); return err },
+			"LatestAttempt": func() error { _, err := f.LatestAttempt(ctx, owner, req.ID); return err },
 			"WithdrawPermission": func() error {
 				return f.WithdrawPermission(ctx, owner, granted.ID, f.event(tokenvault.EventPermissionRemoved, owner))
 			},

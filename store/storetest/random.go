@@ -132,6 +132,7 @@ func (g *generator) next() (string, command) {
 		{"BeginAttempt", 3, g.attempt},
 		{"AdvanceAttempt", 4, g.advance},
 		{"HandOver", 2, g.handOver},
+		{"LatestAttempt", 2, g.latest},
 		{"BeginRefresh", 6, g.begin},
 		{"CommitRefresh", 5, g.commit},
 		{"FailRefresh", 3, g.fail},
@@ -283,6 +284,17 @@ func (g *generator) handOver() command {
 	cmd := tokenvault.AttemptHandOver{StateHash: hash, NewHash: g.id("hash"), Private: g.sealed(), TTL: time.Minute}
 	g.attempts = append(g.attempts, cmd.NewHash)
 	return func(t *testing.T, s tokenvault.Store) (any, error) { return nil, s.HandOver(t.Context(), cmd) }
+}
+
+func (g *generator) latest() command {
+	req, ok := pick(g, g.requests)
+	if !ok {
+		return g.open()
+	}
+	owner := g.of(req.Owner)
+	return func(t *testing.T, s tokenvault.Store) (any, error) {
+		return s.LatestAttempt(t.Context(), owner, req.ID)
+	}
 }
 
 func (g *generator) begin() command {
