@@ -14,6 +14,11 @@ const (
 	EventConnectStarted    EventKind = "connect.started"
 	EventConnectReturned   EventKind = "connect.returned"
 	EventConnectRefused    EventKind = "connect.refused"
+	EventLoginCaptured     EventKind = "login.captured" // and proven in a fresh browser
+	EventLoginEnded        EventKind = "login.ended"    // without a credential; detail is the failure code, or account_mismatch
+	EventLoginViewed       EventKind = "login.viewed"
+	EventSessionDriven     EventKind = "session.driven" // an agent was given the browser of a connection
+	EventSessionEnded      EventKind = "session.ended"
 	EventConnected         EventKind = "connection.connected"
 	EventReauth            EventKind = "connection.needs_reauth"
 	EventRevoked           EventKind = "connection.revoked"

@@ -50,6 +50,12 @@ func (r Reason) needsProvider() bool {
 const (
 	FailScopeNotGranted = "scope_not_granted" // the user connected and withheld a needed scope
 	FailProvider        = "provider_error"    // the provider refused for good
+
+	FailLoginIdle        = "login_idle"        // nobody did anything in the browser for too long
+	FailLoginTimeout     = "login_timeout"     // nobody was signed in when the browser's time was over
+	FailLoginInterrupted = "login_interrupted" // the process that ran the browser ended
+	FailBrowserCrashed   = "browser_crashed"   // the browser died
+	FailBrowserFailed    = "browser_failed"    // the browser could not be started
 )
 
 // An AuthRequest is one durable request that an owner connect. Its id grants
@@ -189,7 +195,7 @@ type Attempt struct {
 	ProviderID    string
 	AppID         string
 	// StateHash is the SHA-256 of the OAuth state parameter, which itself is
-	// stored nowhere.
+	// stored nowhere. Of a browser login it is one of random bits: nothing returns.
 	StateHash string
 	// BrowserHash is the SHA-256 of the secret in the cookie of the browser that
 	// confirmed.

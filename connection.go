@@ -22,6 +22,7 @@ const (
 	ReauthNoRefresh    ReauthReason = "no_refresh"    // expired, and the provider issued no refresh token
 	ReauthUpstream     ReauthReason = "upstream_401"  // the service refused a fresh access token
 	ReauthOwnerDeleted ReauthReason = "owner_deleted" // the host deleted its owner; it goes too: see [HostDeletionStore]
+	ReauthSignedOut    ReauthReason = "signed_out"    // the state of a browser login is not signed in any more
 )
 
 // An Account is who the owner is at the provider.

@@ -67,6 +67,8 @@ type Completed struct {
 	Account    Account
 	Scopes     []string      // as granted; what was requested if the provider did not say
 	ExpiresIn  time.Duration // 0: the provider did not say
+
+	connectionID string // what a new connection is called; empty: it gets a new id
 }
 
 // A Granting flow obtains a credential with the app's own registration: nobody
@@ -153,7 +155,10 @@ type SubmitInput struct {
 	Values   map[string]Secret // by field name; checked against the provider's fields
 }
 
-// A Watching flow ends when a login is seen in a browser; nothing returns.
+// A Watching flow ends when a login is seen in a browser; nothing returns. Its
+// credentials are checked by [Refresher]: the state is restored in a fresh browser,
+// and comes back as [Rotated] with what the service renewed meanwhile, is [Rejected]
+// if nobody is signed in, or [Transient] if that could not be told.
 type Watching interface {
 	// Open starts the browser of an attempt. Errors as [Browser.Open].
 	Open(ctx context.Context, req BrowserRequest) (BrowserSession, error)

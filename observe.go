@@ -43,6 +43,9 @@ const (
 	OpProviderRefresh  OperationKind = "provider.refresh"
 	OpProviderRevoke   OperationKind = "provider.revoke"
 	OpProviderProbe    OperationKind = "provider.probe" // does what an owner entered work?
+	OpLoginCapture     OperationKind = "login.capture"  // reads the state of a browser login and proves it
+	OpLoginView        OperationKind = "login.view"     // opens a live view
+	OpSessionDrive     OperationKind = "session.drive"  // gives an agent the browser of a connection
 	OpKeyUnwrap        OperationKind = "key.unwrap"
 	OpAuditWait        OperationKind = "audit.wait"   // until an entry is durable
 	OpAuditCommit      OperationKind = "audit.commit" // of a group, for all who wait
@@ -151,6 +154,8 @@ type Stats struct {
 	// FailingProviders are those whose token endpoint keeps failing, so that this
 	// process leaves it alone: ids of the catalog, in order; "" stands for all others.
 	FailingProviders []string
+	Logins           int // in browsers of this process
+	Sessions         int // browsers of this process that agents drive
 }
 
 // Stats returns the vault's state. It asks no store.
@@ -158,5 +163,6 @@ func (v *Vault) Stats() Stats {
 	return Stats{
 		AuditQueued: len(v.audit.queue), AuditFailing: v.audit.failing.Load(),
 		FailingProviders: v.failingProviders(),
+		Logins:           v.logins.running(), Sessions: v.driven.running(),
 	}
 }

@@ -230,9 +230,9 @@ func (o OAuth2) RefreshEndpoint() string {
 }
 
 // renewable reports whether a credential can be renewed without its owner: by its
-// refresh token, or since the app itself is the account.
+// refresh token, since the app itself is the account, or by a look in a browser.
 func (p Provider) renewable(c Credential) bool {
-	return !c.RefreshToken.IsZero() || p.OAuth2 != nil && p.OAuth2.Grant == GrantClientCredentials
+	return !c.RefreshToken.IsZero() || p.Login != nil || p.OAuth2 != nil && p.OAuth2.Grant == GrantClientCredentials
 }
 
 // CoversScopes reports whether granted, with what it implies, includes required,

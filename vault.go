@@ -60,6 +60,16 @@ type Options struct {
 	AuthRequestTTL time.Duration
 	// AttemptTTL is how long one OAuth attempt may take. Default 10 min.
 	AttemptTTL time.Duration
+	// LoginTTL is how long one login in a server-side browser may take. Default 30
+	// min.
+	LoginTTL time.Duration
+	// SessionIdle is after how long the browser of a connection is closed that no
+	// agent drives. Default 10 min.
+	SessionIdle time.Duration
+	// NodeURL is where other processes on the store reach the HTTP API of this one:
+	// they send on what concerns a browser that runs here. Empty: there are none, or
+	// none of them start browsers.
+	NodeURL string
 	// Spool keeps refreshed credentials while the store cannot take them. Default:
 	// they are held in memory until the lease of the refresh ends, and lost with it.
 	Spool Spool
@@ -80,6 +90,8 @@ const DefaultMount = "/api/token-vault"
 const (
 	defaultAuthRequestTTL = 24 * time.Hour
 	defaultAttemptTTL     = 10 * time.Minute
+	defaultLoginTTL       = 30 * time.Minute
+	defaultSessionIdle    = 10 * time.Minute
 	checkTimeout          = 10 * time.Second
 	drainTimeout          = 35 * time.Second
 )
@@ -121,6 +133,8 @@ type Vault struct {
 	behind   busy          // refreshes that nobody waits for
 	breakers limit.Breakers
 	work     workers
+	logins   logins
+	driven   drivenSessions
 }
 
 // New returns a vault on the store. It fails with an error wrapping
@@ -141,7 +155,7 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 		store: store, catalog: catalog, opts: o, log: o.Logger, watch: watch,
 		keys: newDataKeys(store, sealer, watch), apiKeys: newKeyCache(),
 		jobs: make(chan struct{}, 1),
-		work: workers{closing: make(chan struct{})},
+		work: workers{closing: make(chan struct{})}, logins: logins{node: newID("nd")},
 	}
 	v.breakers.Changed = v.breakerChanged
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
@@ -169,6 +183,12 @@ func (opts *Options) withDefaults() (Options, error) {
 	}
 	if o.AttemptTTL <= 0 {
 		o.AttemptTTL = defaultAttemptTTL
+	}
+	if o.LoginTTL <= 0 {
+		o.LoginTTL = defaultLoginTTL
+	}
+	if o.SessionIdle <= 0 {
+		o.SessionIdle = defaultSessionIdle
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -243,8 +263,9 @@ func (v *Vault) Ping(ctx context.Context) error {
 	return v.store.Ping(ctx)
 }
 
-// Close stops taking refreshes, waits up to 35 seconds for those under way,
-// flushes the audit log and signs how far it came. The store stays open.
+// Close stops taking refreshes, ends what runs in browsers, each with its outcome,
+// waits up to 35 seconds for what is under way, flushes the audit log and signs how
+// far it came. The store stays open.
 func (v *Vault) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()

@@ -41,12 +41,15 @@ const (
 	WayEnter    ConnectWay = "enter"    // enter the fields of [Provider.APIKey]: [Vault.SubmitConnect]
 	WayConfirm  ConnectWay = "confirm"  // confirm: the app itself is the account; [Vault.SubmitConnect] too
 	WayDevice   ConnectWay = "device"   // enter a code at the provider: [Vault.StartDevice]
+	WayBrowser  ConnectWay = "browser"  // sign in in a server-side browser: [Vault.StartLogin]
 	WayPermit   ConnectWay = "permit"   // permit the use of a connection: [Vault.Permit]
 )
 
 // WayTo returns what connecting an account at p takes.
 func (v *Vault) WayTo(p Provider) ConnectWay {
 	switch {
+	case p.Login != nil:
+		return WayBrowser
 	case p.APIKey != nil:
 		return WayEnter
 	case p.OAuth2 != nil && p.OAuth2.Grant == GrantClientCredentials:
@@ -89,7 +92,7 @@ func (v *Vault) PlanConnect(ctx context.Context, actor Actor, id string) (Connec
 		return plan, err
 	case ReasonMissing, ReasonExpired, ReasonRevoked, ReasonInsufficientScope:
 	}
-	if plan.Way == WayEnter {
+	if plan.Way == WayEnter || plan.Way == WayBrowser {
 		return plan, nil
 	}
 	app, err := v.appOf(ctx, req.Owner, p)

@@ -40,6 +40,7 @@ func (v *Vault) Revoke(ctx context.Context, actor Actor, connectionID string) (e
 	if _, err := v.store.Revoke(ctx, Revocation{Owner: c.Owner, ConnectionID: c.ID, Job: job, Event: event}); err != nil {
 		return fmt.Errorf("revoke: %w", err)
 	}
+	v.driven.stop(c.ID)
 	v.wakeJobs()
 	return nil
 }

@@ -1,6 +1,7 @@
 package tokenvault
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -263,7 +264,7 @@ func (v *Vault) target(ctx context.Context, req AuthRequest, account Account) (S
 func (v *Vault) keepAs(ctx context.Context, actor Actor, req AuthRequest, p Provider, app App, done Completed, target SealedConnection, ttl time.Duration) (AuthRequest, error) {
 	conn := SettledConnection{SealedConnection: target, ExpiresIn: done.ExpiresIn}
 	if conn.ID == "" {
-		conn.ID = newID("cn")
+		conn.ID = cmp.Or(done.connectionID, newID("cn"))
 		conn.Owner, conn.ProviderID, conn.AuthMethod = req.Owner, p.ID, p.AuthMethod
 	}
 	conn.Version++

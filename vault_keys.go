@@ -253,7 +253,7 @@ func placesOf(row SealedRow) []place {
 		return []place{appPlace(App{ID: row.ID, Tenant: row.Owner.Tenant, OrganizationID: row.Owner.OrganizationID, Version: row.Version})}
 	case SealedAttempts:
 		a := Attempt{ID: row.ID, Owner: row.Owner}
-		return []place{attemptPlace(a), returnPlace(a), devicePlace(a)}
+		return []place{attemptPlace(a), returnPlace(a), devicePlace(a), loginPlace(a)}
 	case SealedProviders:
 		p := SealedProvider{Tenant: row.Owner.Tenant, OrganizationID: row.Owner.OrganizationID, Version: row.Version}
 		p.ID = strings.TrimPrefix(row.ID, p.OrganizationID+"/")

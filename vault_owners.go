@@ -63,6 +63,8 @@ func (v *Vault) deleteOwner(ctx context.Context, cmd OwnerDeletion) error {
 	}
 	v.keys.destroyed(cmd.Owner.Tenant, cmd.KeySpace)
 	v.apiKeys.dropOwner(cmd.Owner)
+	v.logins.stopOf(cmd.Owner)
+	v.driven.stopOf(cmd.Owner)
 	v.custom.forgetAll()
 	return nil
 }

@@ -62,16 +62,22 @@ func (v *Vault) refresh(ctx context.Context, p Provider, c SealedConnection, for
 // refreshBehind refreshes without anybody waiting, but not right after the
 // provider failed: the token is still valid, and others need the provider too.
 func (v *Vault) refreshBehind(ctx context.Context, p Provider, c SealedConnection) {
-	if until, ok := v.heldOff.Load(c.ID); ok {
-		if t, ok := until.(time.Time); ok && time.Now().Before(t) {
-			return
-		}
-		v.heldOff.Delete(c.ID)
+	if !v.isHeldOff(c.ID) && v.askIn(p, c.Owner) <= 0 {
+		v.startRefresh(ctx, p, c, false)
 	}
-	if v.askIn(p, c.Owner) > 0 {
-		return
+}
+
+// isHeldOff reports whether the provider failed lately for a connection.
+func (v *Vault) isHeldOff(connectionID string) bool {
+	until, ok := v.heldOff.Load(connectionID)
+	if !ok {
+		return false
 	}
-	v.startRefresh(ctx, p, c, false)
+	if t, ok := until.(time.Time); ok && time.Now().Before(t) {
+		return true
+	}
+	v.heldOff.Delete(connectionID)
+	return false
 }
 
 // startRefresh begins a refresh, or joins the one under way. Of the caller's context
@@ -192,9 +198,11 @@ func (v *Vault) takeTurn(ctx context.Context, p Provider, turn RefreshTurn, forc
 		}
 		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, ReauthNoRefresh)
 	}
-	client, err := v.clientOf(ctx, c.Owner, c.AppID)
-	if err != nil {
-		return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "no_app"))
+	var client Client
+	if p.Login == nil {
+		if client, err = v.clientOf(ctx, c.Owner, c.AppID); err != nil {
+			return Connection{}, Credential{}, false, errors.Join(err, v.failTurn(ctx, turn, "", turn.Uncertain, "no_app"))
+		}
 	}
 	// What the provider issues must be sealed: without a key it is not asked.
 	if _, err := v.keys.newest(ctx, c.Owner.Tenant, keySpace(c.Owner)); err != nil {
@@ -216,7 +224,10 @@ func (v *Vault) concludeTurn(ctx context.Context, turn RefreshTurn, old Credenti
 		return conn, cred, false, err
 	case Rejected:
 		reason := ReauthRejected
-		if turn.Uncertain {
+		switch {
+		case turn.Connection.AuthMethod == AuthBrowserLogin:
+			reason = ReauthSignedOut
+		case turn.Uncertain:
 			reason = ReauthLostResponse
 		}
 		return Connection{}, Credential{}, false, v.endTurn(ctx, turn, reason)
@@ -275,6 +286,9 @@ func (v *Vault) commitTurn(ctx context.Context, turn RefreshTurn, old Credential
 	cmd := RefreshCommit{
 		Owner: c.Owner, ConnectionID: c.ID, Fence: turn.Fence,
 		ExpiresIn: o.ExpiresIn, Scopes: scopes, Event: v.refreshEvent(EventRefreshed, c.Connection, ""),
+	}
+	if c.AuthMethod == AuthBrowserLogin { // a check makes no login longer; beyond its time, checks decide
+		cmd.ExpiresIn = max(0, c.ExpiresAt.Sub(turn.Now))
 	}
 	stored, err := v.sealAndCommit(ctx, connectionPlace(c.Connection, c.Version+1), cred, cmd)
 	if err != nil {

@@ -24,6 +24,9 @@ func (v *Vault) openRequest(ctx context.Context, actor Actor, p Provider, req Au
 	if v.opts.PublicURL == "" {
 		return AuthRequest{}, invalid("publicUrl", "must be configured before anyone can connect")
 	}
+	if p.Login != nil && p.Login.Refuses != "" {
+		return AuthRequest{}, invalid("providerId", p.Login.Refuses)
+	}
 	if p.AuthMethod == AuthOAuth2 && req.Reason.needsProvider() {
 		if _, err := v.appOf(ctx, req.Owner, p); err != nil {
 			return AuthRequest{}, err

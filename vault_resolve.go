@@ -124,6 +124,9 @@ func (v *Vault) current(ctx context.Context, p Provider, req ResolveRequest, c *
 	case rejected:
 		return v.refresh(ctx, p, c.SealedConnection, true)
 	}
+	if p.Login != nil {
+		return v.currentLogin(ctx, p, c, now)
+	}
 	switch freshnessOf(c.Connection, now) {
 	case expired:
 		return v.refresh(ctx, p, c.SealedConnection, false)
@@ -225,8 +228,8 @@ func checkScopes(scopes []string) error {
 // checkScopes refuses scopes where there are none: what an API key allows is
 // decided at the service.
 func (p Provider) checkScopes(scopes []string) error {
-	if p.APIKey != nil && len(scopes) > 0 {
-		return invalid("scopes", "must be empty: what an API key of this provider allows is decided at the service")
+	if p.OAuth2 == nil && len(scopes) > 0 {
+		return invalid("scopes", "must be empty: what a credential of this provider allows is decided at the service")
 	}
 	return nil
 }

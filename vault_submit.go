@@ -58,7 +58,7 @@ func (v *Vault) SubmitConnect(ctx context.Context, actor Actor, in SubmitConnect
 		return v.connectEntered(ctx, actor, req, p, in)
 	case WayConfirm:
 		return v.connectApp(ctx, actor, req, p, in.PermissionTTL)
-	case WayRedirect, WayDevice, WayPermit:
+	case WayRedirect, WayDevice, WayBrowser, WayPermit:
 	}
 	return AuthRequest{}, fmt.Errorf("provider %s is not connected here: %w", p.ID, ErrConflict)
 }

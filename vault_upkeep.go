@@ -151,6 +151,9 @@ func (v *Vault) untilDue(p Provider, c Connection, usedAt, now time.Time) time.D
 	switch {
 	case p.APIKey != nil && probes && v.opts.ProbeEvery > 0:
 		earlier(c.UpdatedAt.Add(v.opts.ProbeEvery + jitter(c.ID, v.opts.ProbeEvery/4)))
+	case p.Login != nil && refreshes: // in time, so that who uses it does not wait
+		every := p.Login.checkEvery()
+		earlier(c.ObtainedAt.Add(every - jitter(c.ID, every/4)))
 	case p.OAuth2 == nil || !refreshes:
 	default:
 		if idle := p.OAuth2.RefreshIdle; idle > 0 {
