@@ -71,6 +71,9 @@ func (o *Opened) openStore(ctx context.Context, cfg Config, log *slog.Logger) er
 		o.store, o.Postgres = store, store
 		return err
 	}
+	if cfg.UserTable+cfg.OrganizationTable != "" {
+		return errors.New("user-table, organization-table: are for a PostgreSQL database, which the host's tables are in: name it, or leave them out")
+	}
 	store, err := sqlite.Open(ctx, cfg.DatabasePath(), &sqlite.Options{Logger: log})
 	o.store, o.sqlite = store, store
 	return err

@@ -76,11 +76,9 @@ func (d Database) HostKeys() (keys postgres.HostKeys) {
 	return keys
 }
 
-// validate refuses settings without effect.
+// validate refuses what is malformed and settings without effect.
 func (d Database) validate() error {
 	for _, s := range []struct{ key, value, needs, set string }{
-		{"user-table", d.UserTable, "a PostgreSQL database", yes(d.UsesPostgres())},
-		{"organization-table", d.OrganizationTable, "a PostgreSQL database", yes(d.UsesPostgres())},
 		{"user-column", d.UserColumn, "user-table", d.UserTable},
 		{"user-type", d.UserType, "user-table", d.UserTable},
 		{"organization-column", d.OrganizationColumn, "organization-table", d.OrganizationTable},
@@ -92,13 +90,6 @@ func (d Database) validate() error {
 		}
 	}
 	return d.HostKeys().Validate()
-}
-
-func yes(ok bool) string {
-	if ok {
-		return "yes"
-	}
-	return ""
 }
 
 // Migrate brings the schema of the PostgreSQL database up to date, and makes the

@@ -36,12 +36,17 @@ func onPostgres(t *testing.T) *pgSite {
 		t.Fatal(err)
 	}
 	t.Cleanup(pg.Close)
-	p := &pgSite{pg: pg, dsn: pg.Database(t)}
+	return onDatabase(t, pg, pg.Database(t))
+}
+
+func onDatabase(t *testing.T, pg *testpg.Server, dsn string, flags ...string) *pgSite {
+	t.Helper()
+	p := &pgSite{pg: pg, dsn: dsn}
 	key := filepath.Join(t.TempDir(), "root-key.json")
 	if _, err := keyring.Create(key); err != nil {
 		t.Fatal(err)
 	}
-	p.site = strict(t, testop.Options{}, "--key-file="+key, "--database-url-file="+write(t, "url", p.dsn))
+	p.site = strict(t, testop.Options{}, append([]string{"--key-file=" + key, "--database-url-file=" + write(t, "url", p.dsn)}, flags...)...)
 	return p
 }
 

@@ -97,7 +97,7 @@ func succeed(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	got := execute(t, env, args...)
 	if got.status != 0 {
-		t.Fatalf("tokenvault %s: status %d: %s", strings.Join(args, " "), got.status, got.err)
+		t.Fatalf("tokenvault %s: status %d: %s%s", strings.Join(args, " "), got.status, got.out, got.err)
 	}
 	return strings.TrimSpace(got.out)
 }

@@ -77,10 +77,21 @@ func Migrate(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration
 }
 
 // Migrations returns every step in order and when it was taken. It changes
-// nothing, but creates the table of versions if there is none.
+// nothing.
 func Migrations(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration, error) {
 	var all []Migration
-	err := withProvider(dsn, opts, func(_ *sql.DB, p *goose.Provider, _ string) error {
+	err := withProvider(dsn, opts, func(db *sql.DB, p *goose.Provider, schema string) error {
+		var begun bool
+		table := pgx.Identifier{schema, versionTable}.Sanitize()
+		if err := db.QueryRowContext(ctx, `SELECT to_regclass($1) IS NOT NULL`, table).Scan(&begun); err != nil {
+			return err
+		}
+		if !begun { // goose would create the table
+			for _, source := range p.ListSources() {
+				all = append(all, Migration{Version: source.Version, Name: source.Path})
+			}
+			return nil
+		}
 		steps, err := p.Status(ctx)
 		for _, s := range steps {
 			all = append(all, Migration{Version: s.Source.Version, Name: s.Source.Path, AppliedAt: s.AppliedAt})

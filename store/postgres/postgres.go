@@ -135,7 +135,9 @@ var errBadDSN = errors.New("postgres: the connection string is malformed: give a
 
 var schemaPattern = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,39}$`)
 
-// New returns a store on a pool that the host made. Close leaves the pool open.
+// New returns a store on a pool that the host made. Close leaves the pool open. A
+// warning says so if row-level security does not bind the pool's role: see
+// [Store.Bypass].
 func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -163,6 +165,13 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error)
 	}
 	if err := s.readEpoch(ctx); err != nil {
 		return nil, s.wrap("open", err)
+	}
+	bypasses, err := s.Bypass(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if bypasses {
+		s.log.Warn("row-level security does not bind the role of the connections: it is a superuser or has BYPASSRLS. Use another role")
 	}
 	return s, nil
 }

@@ -1,12 +1,14 @@
 package postgres
 
 import (
-	"net/url"
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -162,14 +164,37 @@ func TestNobodyBecomesTheSystem(t *testing.T) {
 	}
 }
 
-// A superuser is bound by no policy, which is told.
-func TestASuperuserBypasses(t *testing.T) {
-	u, err := url.Parse(newTemplate(t).dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := openAt(t, server.Superuser(strings.TrimPrefix(u.Path, "/")), nil)
-	if bypass, err := s.Bypass(t.Context()); err != nil || !bypass {
-		t.Errorf("Bypass = %t, %v", bypass, err)
+// A role that is bound by no policy works, and whoever opens the store is warned,
+// also on a pool that the host made.
+func TestABypassIsTold(t *testing.T) {
+	dsn := newTemplate(t).dsn
+	database := databaseOf(t, dsn)
+	server.Exec(t, database, `CREATE ROLE bypassing LOGIN BYPASSRLS IN ROLE `+database)
+	for name, tc := range map[string]struct {
+		dsn  string
+		want bool
+	}{
+		"own role":  {dsn, false},
+		"superuser": {server.Superuser(database), true},
+		"BYPASSRLS": {strings.Replace(dsn, database+"@", "bypassing@", 1), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool, err := pgxpool.New(t.Context(), tc.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			var log bytes.Buffer
+			s, err := New(t.Context(), pool, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bypass, err := s.Bypass(t.Context()); err != nil || bypass != tc.want {
+				t.Errorf("Bypass = %t, %v", bypass, err)
+			}
+			if warned := strings.Contains(log.String(), "row-level security does not bind"); warned != tc.want {
+				t.Errorf("warned: %t, in %q", warned, log.String())
+			}
+		})
 	}
 }
