@@ -57,6 +57,7 @@ func rooms() map[string]room {
 		"spool":           {ours: root},
 
 		// What the adapters of a browser share: they import it, and nothing else of their floor does.
+		"flow/browserflow":             {ours: root},
 		"flow/browserflow/cdpsession":  {ours: root},
 		"flow/browserflow/browsertest": {ours: root},
 
