@@ -1,7 +1,8 @@
 // Package netguard makes HTTP clients for requests whose destination somebody
 // else had a word in: token endpoints, userinfo, revocation. They reach public
 // addresses by https only, follow no redirect, use no proxy from the
-// environment, and end after a while.
+// environment, and end after a while. Its dialer alone serves whoever carries
+// other people's connections.
 //
 // The address is checked after resolution, on the very address that is dialled,
 // so that a name that resolves differently the next time gains nothing.
@@ -67,8 +68,14 @@ func NewClient(opts Options) *http.Client {
 	}
 }
 
-// NewTransport returns what a guarded client sends with.
-func NewTransport(opts Options) http.RoundTripper {
+// NewDialer returns what a guarded client dials with: by any scheme, to public
+// addresses and what Allow lists. Timeout and MaxBody are not looked at; each
+// address of a name is given 5 s.
+func NewDialer(opts Options) func(ctx context.Context, network, hostPort string) (net.Conn, error) {
+	return newGuard(opts).dial
+}
+
+func newGuard(opts Options) *guard {
 	g := &guard{allow: opts.Allow, maxBody: opts.MaxBody, resolve: opts.Resolve, dialer: net.Dialer{Timeout: dialTimeout}}
 	if g.maxBody <= 0 {
 		g.maxBody = defaultMaxBody
@@ -78,6 +85,12 @@ func NewTransport(opts Options) http.RoundTripper {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+	return g
+}
+
+// NewTransport returns what a guarded client sends with.
+func NewTransport(opts Options) http.RoundTripper {
+	g := newGuard(opts)
 	g.next = &http.Transport{
 		DialContext:         g.dial,
 		ForceAttemptHTTP2:   true,
@@ -131,6 +144,9 @@ func (g *guard) dial(ctx context.Context, network, hostPort string) (net.Conn, e
 		return nil, err
 	}
 	if g.allowed(strings.ToLower(hostPort)) {
+		if strings.HasSuffix(strings.ToLower(host), ".localhost") { // not every resolver knows RFC 6761 §6.3
+			hostPort = net.JoinHostPort("localhost", port)
+		}
 		return g.dialer.DialContext(ctx, network, hostPort)
 	}
 	addresses, err := g.addresses(ctx, host)

@@ -75,6 +75,26 @@ func TestAnExceptionIsExact(t *testing.T) {
 	wantBlocked(t, NewClient(Options{}), server.URL)
 }
 
+func TestDialer(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	dial := NewDialer(Options{Allow: []string{"app.localhost:" + port}, Resolve: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("127.0.0.1")}, nil
+	}})
+	conn, err := dial(t.Context(), "tcp", "app.localhost:"+port)
+	if err != nil {
+		t.Fatalf("an allowed name: %v", err)
+	}
+	_ = conn.Close()
+	for _, hostPort := range []string{"127.0.0.1:" + port, "localhost:" + port, "idp.localhost:" + port, "mixed.example:443"} {
+		_, err := dial(t.Context(), "tcp", hostPort)
+		if blocked := (*BlockedError)(nil); !errors.As(err, &blocked) {
+			t.Errorf("%s: err = %v, want a BlockedError", hostPort, err)
+		}
+	}
+}
+
 func TestReadBody(t *testing.T) {
 	if b, err := ReadBody(strings.NewReader("four"), 4); err != nil || string(b) != "four" {
 		t.Errorf("ReadBody = %q, %v", b, err)
