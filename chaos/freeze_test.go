@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/ai-token-vault/tokenvault/internal/testop"
 )
 
 // R7: a process that is frozen while it refreshes, and wakes up after its lease
@@ -17,18 +15,7 @@ import (
 // of the root package is the short one.
 func TestR7AFrozenProcessIsFenced(t *testing.T) {
 	w := newWorld(t, filepath.Join(t.TempDir(), "data"))
-	w.freezePastALease(t, w.serve(t), w.serve(t), "sigstop")
-}
-
-// The same with replicas, on the clock of PostgreSQL; TestR7AFrozenReplicaIsFenced is
-// the short one.
-func TestR7AReplicaFrozenPastItsLeaseIsFenced(t *testing.T) {
-	w := newReplicas(t, testop.Options{})
-	w.freezePastALease(t, w.replica(t), w.replica(t), "pg-sigstop-lease")
-}
-
-func (w *world) freezePastALease(t *testing.T, frozen, other *process, name string) {
-	t.Helper()
+	frozen, other := w.serve(t), w.serve(t)
 	w.connect(t, "ada")
 	w.expire(t, "ada")
 	n := tally{faults: 1}
@@ -66,5 +53,5 @@ func (w *world) freezePastALease(t *testing.T, frozen, other *process, name stri
 		n.unexplained++
 		t.Errorf("the frozen process changed %+v to %+v", taken, now)
 	}
-	n.report(t, name)
+	n.report(t, "sigstop")
 }

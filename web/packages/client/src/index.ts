@@ -17,7 +17,6 @@ export {
   type Connect,
   type ConnectOptions,
   type ConnectState,
-  connectThroughApp,
   createConnect,
   endOf,
   takeReturn,

@@ -535,8 +535,7 @@ export interface components {
                 signs: {
                     method?: string;
                     pattern?: string;
-                    /** @enum {string} */
-                    strategy: "url_pattern" | "response_intercept" | "domain_return" | "cookie" | "probe";
+                    strategy: string;
                 }[];
                 unless?: string[];
                 url: string;

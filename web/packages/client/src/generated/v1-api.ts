@@ -587,8 +587,7 @@ export interface components {
                 signs: {
                     method?: string;
                     pattern?: string;
-                    /** @enum {string} */
-                    strategy: "url_pattern" | "response_intercept" | "domain_return" | "cookie" | "probe";
+                    strategy: string;
                 }[];
                 unless?: string[];
                 url: string;
@@ -1082,8 +1081,6 @@ export interface operations {
                         expiresAt: null | string;
                         /** @description only with release token, for tokenType api_key: what the owner entered, by field */
                         fields?: Record<string, never>;
-                        /** @description where it may be sent: host is port 443 by https, host:port as listed */
-                        hosts: string[];
                         scopes: string[];
                         tokenType: string;
                         version: number;

@@ -1,0 +1,206 @@
+//go:build linux
+
+package chromium
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ai-token-vault/tokenvault"
+)
+
+func newBrowser(t *testing.T, opts Options) *Browser {
+	t.Helper()
+	opts.User = testUser()
+	if opts.ProfileDir == "" {
+		opts.ProfileDir = profileDir(t)
+	}
+	b, err := New(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := profilesIn(t, b.config.parent); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
+	return b
+}
+
+// login is a provider whose login page a host has, and whose domain the host is.
+func login(id, host, path string) tokenvault.BrowserRequest {
+	return tokenvault.BrowserRequest{ID: id, Provider: tokenvault.Provider{ID: "bank", Login: &tokenvault.Login{
+		URL: "http://" + host + path, Domains: []string{host}, Signs: []tokenvault.LoginSign{{Strategy: tokenvault.SignURLPattern, Pattern: `http://[^/]+/home.*`}},
+	}}}
+}
+
+func openSession(t *testing.T, b *Browser, req tokenvault.BrowserRequest) tokenvault.BrowserSession {
+	t.Helper()
+	s, err := b.Open(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the session is open", func() bool {
+		st := statusOf(t, s)
+		if st.Phase == tokenvault.BrowserEnded {
+			t.Fatalf("the session ended: %s", st.End)
+		}
+		return st.Phase == tokenvault.BrowserOpen
+	})
+	return s
+}
+
+func statusOf(t *testing.T, s tokenvault.BrowserSession) tokenvault.BrowserStatus {
+	t.Helper()
+	st, err := s.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func endsAs(t *testing.T, s tokenvault.BrowserSession, want tokenvault.BrowserEnd) {
+	t.Helper()
+	eventually(t, "the session ends", func() bool { return statusOf(t, s).Phase == tokenvault.BrowserEnded })
+	if got := statusOf(t, s).End; got != want {
+		t.Errorf("it ended by %q, want %q", got, want)
+	}
+}
+
+// pidOf returns the browser's process.
+func pidOf(t *testing.T, b *Browser) int {
+	t.Helper()
+	b.watch.mu.Lock()
+	defer b.watch.mu.Unlock()
+	for m := range b.watch.machines {
+		return m.process.cmd.Process.Pid
+	}
+	t.Fatal("no browser runs")
+	return 0
+}
+
+// B5: the browser dies; the session says so, and nothing is left.
+func TestB5SessionOfAKilledBrowser(t *testing.T) {
+	host := site(t, page("<title>login</title>"))
+	b := newBrowser(t, Options{AllowHosts: []string{host}})
+	s := openSession(t, b, login("a", host, "/"))
+	killGroup(pidOf(t, b))
+	endsAs(t, s, tokenvault.BrowserEndCrashed)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := profilesIn(t, b.config.parent); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	if _, err := b.Attach(t.Context(), "a"); !errors.Is(err, tokenvault.ErrNotFound) {
+		t.Errorf("Attach: %v", err)
+	}
+	openSession(t, b, login("b", host, "/")) // the next one works
+}
+
+// A page that takes more memory than it may, in whatever way, ends its own session
+// only.
+func TestMemoryIsBounded(t *testing.T) {
+	for name, script := range map[string]string{
+		"arrays":          `const kept = []; setInterval(() => { for (let i = 0; i < 4; i++) kept.push(new Uint8Array(8 << 20).fill(1)) }, 20)`,
+		"storage":         `(async () => { const cache = await caches.open('x'); for (let i = 0; ; i++) await cache.put('/' + i, new Response(new Uint8Array(8 << 20).fill(i))) })()`,
+		"a huge document": `setInterval(() => { for (let i = 0; i < 20000; i++) { const p = document.createElement('p'); p.textContent = 'x'.repeat(100) + i; document.body.append(p) } }, 10)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := site(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/hungry" {
+					page("<body><script>"+script+"</script>")(w, r)
+					return
+				}
+				page("<title>modest</title>")(w, r)
+			})
+			b := newBrowser(t, Options{AllowHosts: []string{host}, MaxMemory: 512 << 20})
+			modest := openSession(t, b, login("modest", host, "/"))
+			hungry := openSession(t, b, login("hungry", host, "/hungry"))
+			endsAs(t, hungry, tokenvault.BrowserEndCrashed)
+			if st := statusOf(t, modest); st.Phase != tokenvault.BrowserOpen {
+				t.Errorf("the other session: %+v", st)
+			}
+		})
+	}
+}
+
+// A login page that does its worst: the session goes on, the machine is not harmed,
+// and the person can leave it.
+func TestHostilePages(t *testing.T) {
+	for name, script := range map[string]string{
+		"windows":   `setInterval(() => { for (let i = 0; i < 100; i++) window.open('/window?' + i) }, 100)`,
+		"dialogs":   `for (;;) { fetch('/tick'); alert('again') }`,
+		"downloads": `setInterval(() => { const a = document.createElement('a'); a.href = '/file'; a.download = 'evil.sh'; document.body.append(a); a.click() }, 50)`,
+		"loop":      `for (;;) {}`,
+		"printing":  `setInterval(() => print(), 50)`,
+		"files":     `location = 'file:///etc/passwd'; setTimeout(() => { location = 'chrome://version' }, 50); window.open('file:///etc/passwd')`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			var ticks atomic.Int32
+			host := site(t, func(w http.ResponseWriter, r *http.Request) {
+				ticks.Add(1)
+				switch r.URL.Path {
+				case "/":
+					page("<title>hostile</title><body><script>fetch('/tick'); setTimeout(() => { "+script+" }, 0)</script>")(w, r)
+				case "/file":
+					w.Header().Set("Content-Disposition", "attachment; filename=evil.sh")
+					fmt.Fprint(w, "#!/bin/sh")
+				default:
+					page("<title>window</title>")(w, r)
+				}
+			})
+			b := newBrowser(t, Options{AllowHosts: []string{host}})
+			s := openSession(t, b, login("a", host, "/"))
+			eventually(t, "the page has begun", func() bool { return ticks.Load() >= 2 })
+			if st := statusOf(t, s); st.Phase != tokenvault.BrowserOpen || !strings.HasPrefix(st.CurrentURL, "http://"+host) && st.CurrentURL != "" {
+				t.Errorf("status = %+v", st)
+			}
+			found, err := filepath.Glob(filepath.Join(b.config.parent, "*", "*evil*"))
+			if err != nil || len(found) > 0 {
+				t.Errorf("downloaded: %q, %v", found, err)
+			}
+			if err := s.Close(t.Context()); err != nil {
+				t.Errorf("it cannot be left: %v", err)
+			}
+		})
+	}
+}
+
+func TestKeptFilesAreReadableAndGo(t *testing.T) {
+	c := newConfig(t, Options{})
+	p, err := newProfile(c.parent, c.account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := p.keep("id.png", []byte("x"), c.account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := p.keep("id.png", []byte("y"), c.account)
+	if err != nil || filepath.Base(first) != "id.png" || first == second {
+		t.Errorf("kept as %q and %q, %v", first, second, err)
+	}
+	info, err := os.Stat(first)
+	if err != nil || info.Mode().Perm()&0o007 != 0 {
+		t.Errorf("mode %v, %v; want it closed to others", info.Mode(), err)
+	}
+	if outside, err := p.keep("../../../evil", nil, c.account); err != nil || !strings.HasPrefix(outside, p.dir) {
+		t.Errorf("kept as %q, %v", outside, err)
+	}
+	if err := p.wipe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := profilesIn(t, c.parent); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}

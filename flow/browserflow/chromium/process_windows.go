@@ -1,0 +1,31 @@
+package chromium
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+type account struct{}
+
+func findAccount(string) (*account, error) {
+	return nil, errors.New("browsers cannot be started on Windows: name a remote one as browser.remote-url")
+}
+
+func attributes(*account) *syscall.SysProcAttr { return nil }
+
+func give(string, *account) error { return nil }
+
+func show(string, os.FileMode, *account) error { return nil }
+
+func killGroup(int) {}
+
+func killMarked(string) {}
+
+func groupGone(int) bool { return true }
+
+func memory() map[int]int64 { return nil }
+
+func ownedByUs(os.FileInfo) bool { return false }
+
+func room(string) (free int64, inMemory bool) { return 0, false }

@@ -1,9 +1,0 @@
-export type { Access } from "./access.js";
-export { asOwner, type Identify, type IdentityContext, identify } from "./identity.js";
-export {
-  type AuthenticatedToolOptions,
-  authRequiredSchema,
-  authResumeSchema,
-  createAuthenticatedTool,
-  type NotRun,
-} from "./tool.js";
