@@ -71,7 +71,7 @@ func rooms() map[string]room {
 		"seal/sealtest":   {ours: suite, theirs: []string{"github.com/google/go-cmp/..."}},
 
 		// Handlers and client: never an adapter.
-		"httpapi": {ours: root, theirs: []string{"github.com/google/jsonschema-go/...", "golang.org/x/..."}},
+		"httpapi": {ours: root, theirs: []string{"github.com/coder/websocket", "github.com/google/jsonschema-go/...", "golang.org/x/..."}},
 		"pages":   {ours: root, theirs: []string{"golang.org/x/..."}},
 		"signin":  {ours: root, theirs: []string{"github.com/coreos/go-oidc/v3/...", "github.com/go-jose/go-jose/v4/...", "golang.org/x/..."}},
 		"client":  {ours: root},

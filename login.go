@@ -56,4 +56,6 @@ type StartLogin struct {
 type ViewTicket struct {
 	Ticket    Secret
 	ExpiresAt time.Time
+	// NodeURL is the [Options.NodeURL] of the process that runs the browser.
+	NodeURL string
 }

@@ -251,6 +251,13 @@ func (v *Vault) PublicURL() string { return v.opts.PublicURL }
 // Mount returns the path of the browser-facing HTTP API.
 func (v *Vault) Mount() string { return v.opts.Mount }
 
+// NodeURL returns where other processes on the store reach this one; empty if there
+// are none.
+func (v *Vault) NodeURL() string { return v.opts.NodeURL }
+
+// Enables reports whether accounts can be connected by the method here.
+func (v *Vault) Enables(method AuthMethod) bool { return v.opts.Flows[method] != nil }
+
 // Origins returns the origins of the host applications.
 func (v *Vault) Origins() []string { return slices.Clone(v.opts.Origins) }
 

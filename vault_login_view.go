@@ -29,7 +29,7 @@ const (
 // of [Options.Origins], else [ErrDenied]. It fails as [Vault.Login] does, and with
 // [ErrConflict] if the login is over.
 func (v *Vault) ViewTicket(ctx context.Context, actor Actor, id, origin string) (ViewTicket, error) {
-	a, _, err := v.loginOf(ctx, actor, id)
+	a, rec, err := v.loginOf(ctx, actor, id)
 	if err != nil {
 		return ViewTicket{}, err
 	}
@@ -50,7 +50,7 @@ func (v *Vault) ViewTicket(ctx context.Context, actor Actor, id, origin string) 
 	if err != nil {
 		return ViewTicket{}, err
 	}
-	return ViewTicket{Ticket: token, ExpiresAt: expires}, nil
+	return ViewTicket{Ticket: token, ExpiresAt: expires, NodeURL: rec.nodeURL}, nil
 }
 
 // OpenView opens a view of a login with a ticket, which is used up by it. The

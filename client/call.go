@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxAnswer = 1 << 20
+	maxAnswer = 16 << 20 // the state of a browser login is the largest
 	maxDetail = 1 << 10
 )
 

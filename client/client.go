@@ -99,9 +99,24 @@ type ResolveRequest struct {
 	// RejectedVersion is the version that the service answered 401 to. It is
 	// renewed for this at most once; then the owner has to act.
 	RejectedVersion int64 `json:"rejectedVersion,omitempty"`
+	// Format says in which form a browser login is wanted, with release token.
+	// Default [FormatStorageState].
+	Format StateFormat `json:"format,omitempty"`
+	// URL is the address that the cookies are for, with [FormatCookieHeader].
+	URL string `json:"url,omitempty"`
 	// Owner is set by back ends only; an agent's owner is its key's.
 	Owner *Owner `json:"owner,omitempty"`
 }
+
+// A StateFormat says in which form a browser login is handed out.
+type StateFormat string
+
+// The formats.
+const (
+	FormatStorageState StateFormat = "storage_state" // as Playwright and others restore it
+	FormatCookieHeader StateFormat = "cookie_header" // for requests to one address
+	FormatRaw          StateFormat = "raw"           // all that was captured, also what Playwright has no place for
+)
 
 // An Owner names whom a back end acts for.
 type Owner struct {
@@ -135,6 +150,25 @@ type Token struct {
 	// [tokenvault.TokenTypeAPIKey]: with release token only, and in place of
 	// AccessToken.
 	Fields map[string]tokenvault.Secret `json:"fields"`
+	// BrowserState or CookieHeader, as the format says, is a browser login, if
+	// TokenType is "browser": with release token only. UserAgent is that of the browser
+	// in which the user signed in, and Viewport what its pages saw of it: services may
+	// want the same.
+	BrowserState tokenvault.StateJSON `json:"browserState"`
+	CookieHeader tokenvault.Secret    `json:"cookieHeader"`
+	UserAgent    string               `json:"userAgent"`
+	Viewport     Viewport             `json:"viewport"`
+}
+
+// A Viewport is in CSS pixels; zero if it is not known.
+type Viewport struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
+
+// released reports whether the credential itself is there.
+func (t *Token) released() bool {
+	return !t.AccessToken.IsZero() || len(t.Fields) > 0 || len(t.BrowserState) > 0 || !t.CookieHeader.IsZero()
 }
 
 // Resolve asks once. It fails with *[tokenvault.AuthRequiredError] if the owner
@@ -148,7 +182,7 @@ func (c *Client) Resolve(ctx context.Context, req ResolveRequest) (*Token, error
 	if err := c.call(ctx, http.MethodPost, "/v1/credentials/"+provider+"/resolve", req, &token); err != nil {
 		return nil, err
 	}
-	if token.CredentialID == "" || (req.Release == tokenvault.ReleaseToken && token.AccessToken.IsZero() && len(token.Fields) == 0) {
+	if token.CredentialID == "" || req.Release == tokenvault.ReleaseToken && !token.released() {
 		return nil, unexpected(http.StatusOK)
 	}
 	return &token, nil

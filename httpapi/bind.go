@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -126,4 +127,16 @@ func bindBody(r *http.Request, in any) error {
 		return &tokenvault.FieldError{Field: wrongType.Field, Reason: "has the wrong type"}
 	}
 	return &tokenvault.FieldError{Field: "body", Reason: "must be one JSON object with the documented fields only"}
+}
+
+// keepBody reads the body of a request, which is bounded, so that it can be read
+// twice: replay puts it back.
+func keepBody(r *http.Request) (replay func(), err error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, &tokenvault.FieldError{Field: "body", Reason: "must be at most 64 KiB"}
+	}
+	replay = func() { r.Body = io.NopCloser(bytes.NewReader(body)) }
+	replay()
+	return replay, nil
 }

@@ -45,6 +45,11 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 		// Administrators name these, and the handle that a host completes with grants.
 		"DELETE /v1/keys/{id}": true, "POST /v1/keys/{id}/rotate": true, "POST /v1/auth-requests/{id}/complete": true,
 		"POST /v1/jobs/{id}/retry": true,
+		// See TestA1AnotherOwnersLoginsDoNotExist, TestB1ALiveViewTakesATicketOnce and
+		// TestASessionIsDrivenOverAWebSocket.
+		"POST /auth-requests/{id}/browser-login": true, "GET /auth-requests/{id}/browser-login": true,
+		"GET /browser-login/{id}": true, "POST /browser-login/{id}/finish": true, "POST /browser-login/{id}/cancel": true,
+		"POST /browser-login/{id}/ticket": true, "GET /browser-login/{id}/view": true, "GET /v1/browser-sessions/{id}/cdp": true,
 		// See TestA1AnotherOrganizationsProvidersDoNotExist.
 		"GET /v1/providers/{id}": true, "PUT /v1/providers/{id}": true, "DELETE /v1/providers/{id}": true,
 	}

@@ -64,6 +64,10 @@ func newDocument(t *testing.T) *document {
 	enum[tokenvault.ClientAuth](d, tokenvault.ClientSecretBasic, tokenvault.ClientSecretPost, tokenvault.PrivateKeyJWT, tokenvault.ClientAuthNone)
 	enum[tokenvault.RequestFormat](d, tokenvault.RequestForm, tokenvault.RequestJSON)
 	enum[tokenvault.LoginStrategy](d, tokenvault.SignURLPattern, tokenvault.SignResponse, tokenvault.SignReturn, tokenvault.SignCookie, tokenvault.SignProbe)
+	d.named[reflect.TypeFor[json.RawMessage]()] = &jsonschema.Schema{Type: "object"}
+	enum[tokenvault.BrowserPhase](d, tokenvault.BrowserQueued, tokenvault.BrowserStarting, tokenvault.BrowserOpen, tokenvault.BrowserEnded)
+	enum[tokenvault.LoginNotice](d, tokenvault.LoginChecking, tokenvault.LoginNotSignedIn, tokenvault.LoginUnavailable, tokenvault.LoginOtherAccount)
+	enum(d, formatStorageState, formatCookieHeader, formatRaw)
 	enum[tokenvault.UsageMode](d, tokenvault.UsageToken, tokenvault.UsageSession)
 	enum[tokenvault.Release](d, tokenvault.ReleaseInject, tokenvault.ReleaseToken)
 	enum[tokenvault.AuthRequestStatus](d, tokenvault.AuthPending, tokenvault.AuthConnected, tokenvault.AuthDeclined, tokenvault.AuthExpired, tokenvault.AuthFailed)
@@ -78,7 +82,7 @@ func newDocument(t *testing.T) *document {
 	d.component(reflect.TypeFor[tokenvault.Provider](), "ProviderDefinition")
 	for _, named := range []reflect.Type{
 		reflect.TypeFor[providerRow](), reflect.TypeFor[credentialSummary](), reflect.TypeFor[permissionRow](),
-		reflect.TypeFor[appRow](), reflect.TypeFor[keyRow](), reflect.TypeFor[eventRow](),
+		reflect.TypeFor[appRow](), reflect.TypeFor[loginRow](), reflect.TypeFor[keyRow](), reflect.TypeFor[eventRow](),
 	} {
 		d.component(named, exported(strings.TrimSuffix(named.Name(), "Row")))
 	}

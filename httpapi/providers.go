@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -57,11 +56,4 @@ func listProviders(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Ac
 func pageProviders(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in none) (pageOutput[providerRow], error) {
 	rows, err := listProviders(ctx, v, actor, in)
 	return pageOutput[providerRow]{Items: rows}, err
-}
-
-// errNotEnabled says that this server has no browser login.
-var errNotEnabled = errors.New("browser login is not enabled on this server")
-
-func browserLogin(context.Context, *tokenvault.Vault, tokenvault.Actor, none) (none, error) {
-	return none{}, errNotEnabled
 }

@@ -16,6 +16,8 @@ type resolveInput struct {
 	RunID           string             `json:"runId,omitempty" jsonschema:"the agent's run, for audit"`
 	ThreadID        string             `json:"threadId,omitempty" jsonschema:"the conversation, for audit"`
 	RejectedVersion int64              `json:"rejectedVersion,omitempty" jsonschema:"version that the service answered 401 to"`
+	Format          stateFormat        `json:"format,omitempty" jsonschema:"of a browser login, with release token: storage_state (default), cookie_header or raw"`
+	URL             string             `json:"url,omitempty" jsonschema:"the address that a cookie_header is for"`
 }
 
 type resolveOutput struct {
@@ -28,9 +30,13 @@ type resolveOutput struct {
 	// HTTP.
 	AccessToken string            `json:"accessToken,omitempty" jsonschema:"only with release token"`
 	Fields      map[string]string `json:"fields,omitempty" jsonschema:"only with release token, for tokenType api_key: what the owner entered, by field"`
+	browserOutput
 }
 
 func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
+	if err := in.Format.check(in.URL); err != nil {
+		return resolveOutput{}, err
+	}
 	access, err := v.Resolve(ctx, actor, tokenvault.ResolveRequest{
 		ProviderID: in.ProviderID, ConnectionID: in.ConnectionID, Scopes: in.Scopes, Release: in.Release,
 		RunID: in.RunID, ThreadID: in.ThreadID, RejectedVersion: in.RejectedVersion,
@@ -43,8 +49,16 @@ func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, i
 		CredentialID: c.ID, Version: c.Version, Scopes: append([]string{}, c.Scopes...),
 		ExpiresAt: instant(c.ExpiresAt), TokenType: "Bearer",
 	}
-	if c.AuthMethod == tokenvault.AuthAPIKey {
+	switch c.AuthMethod {
+	case tokenvault.AuthAPIKey:
 		out.TokenType = tokenvault.TokenTypeAPIKey
+	case tokenvault.AuthBrowserLogin:
+		out.TokenType = "browser"
+		if in.Release == tokenvault.ReleaseToken {
+			out.browserOutput, err = browserOf(access, in.Format, in.URL)
+		}
+		return out, err
+	case tokenvault.AuthOAuth2:
 	}
 	if in.Release == tokenvault.ReleaseToken {
 		cred, err := access.Reveal()

@@ -31,9 +31,17 @@ func browserRoutes() []route {
 		raw[authRequestInput, authRequestOutput]("GET /auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest),
 		handle("POST /auth-requests/{id}/decline", "Decline an auth request", declineAuthRequest),
 
-		handle("POST /browser-login/start", "Start a browser login (not enabled)", browserLogin),
-		handle("GET /browser-login/status", "Status of a browser login (not enabled)", browserLogin),
-		handle("POST /browser-login/complete", "Complete a browser login (not enabled)", browserLogin),
+		handle("POST /auth-requests/{id}/browser-login", "Start the browser in which the user signs in, or join the login under way", beginLogin),
+		handle("GET /auth-requests/{id}/browser-login", "Read the login of an auth request that was begun last", latestLogin),
+
+		handle("POST /browser-login/start", "Start a browser in which the user signs in, to connect an account of the user's own", startLogin),
+		onNode[loginStatusInput](handle("GET /browser-login/status", "Whether the user is signed in. Other than by complete, nobody has to ask for the end", loginStatus)),
+		onNode[completeLoginInput](handle("POST /browser-login/complete", "Have it looked at now whether the user is signed in", completeLogin)),
+		onNode[idInput](handle("GET /browser-login/{id}", "Read a login", showLogin)),
+		onNode[idInput](handle("POST /browser-login/{id}/finish", "Have it looked at now whether the user is signed in; the answer says how the login stands then", finishLogin)),
+		handle("POST /browser-login/{id}/cancel", "End a login, and decline its auth request", cancelLogin),
+		raw[idInput, ticketOutput]("POST /browser-login/{id}/ticket", "Get a ticket with which a page of the caller's origin opens the live view, once, within 30 seconds", viewTicket),
+		raw[viewPath, none]("GET /browser-login/{id}/view", "The live view, as a WebSocket: see docs/live-view.md", liveView),
 	}
 }
 
@@ -42,6 +50,7 @@ func browserRoutes() []route {
 func v1Routes() []route {
 	return []route{
 		handle("POST /v1/credentials/{providerId}/resolve", "Get access, or 428 with the auth request that the owner has to settle first", resolve).needs(tokenvault.ScopeResolve),
+		raw[driveInput, none]("GET /v1/browser-sessions/{id}/cdp", "Drive the signed-in browser of a connection by the Chrome DevTools Protocol, as a WebSocket; id is a credentialId", drive).needs(tokenvault.ScopeResolve),
 		raw[authRequestInput, authRequestOutput]("GET /v1/auth-requests/{id}", "Read an auth request; wait for it by long poll or server-sent events", showAuthRequest).needs(tokenvault.ScopeAuthRequests),
 
 		handle("POST /v1/auth-requests/{id}/complete", "End a connect for the user in whose browser the handle arrived (back ends, mode verifier)", completeConnect).needs(tokenvault.ScopeAuthRequests),
