@@ -77,6 +77,7 @@ const (
 	ScopeProviders    KeyScope = "providers"     // list providers; administrators define them
 	ScopeResolve      KeyScope = "resolve"       // get access
 	ScopeSessions     KeyScope = "sessions"      // open sessions for users' pages: back ends
+	ScopeWebhooks     KeyScope = "webhooks"      // endpoints that are told of changes: administrators
 )
 
 // ScopesOf returns every scope that a key of the kind can have, which are those
@@ -89,7 +90,7 @@ func ScopesOf(kind ActorKind) KeyScopes {
 	case ActorBackend:
 		return NewKeyScopes(append(agent, ScopeActFor, ScopeSessions)...)
 	case ActorAdmin:
-		return NewKeyScopes(ScopeApps, ScopeAudit, ScopeJobs, ScopeKeys, ScopeOwners, ScopeProviders)
+		return NewKeyScopes(ScopeApps, ScopeAudit, ScopeJobs, ScopeKeys, ScopeOwners, ScopeProviders, ScopeWebhooks)
 	case ActorUser, ActorVisitor, ActorSystem:
 	}
 	return ""

@@ -47,6 +47,12 @@ const (
 	EventOwnerDeleted      EventKind = "owner.deleted"
 	EventDataKeyDeleted    EventKind = "data_key.deleted"
 	EventJobRetried        EventKind = "job.retried"
+	EventWebhookSet        EventKind = "webhook.set"
+	EventWebhookRotated    EventKind = "webhook.rotated" // it has a new secret
+	EventWebhookDisabled   EventKind = "webhook.disabled"
+	EventWebhookDeleted    EventKind = "webhook.deleted"
+	EventWebhookTested     EventKind = "webhook.tested"
+	EventWebhookResent     EventKind = "webhook.redelivered"
 )
 
 // An Event is one audit entry. It names who did what to which object and never
@@ -69,7 +75,7 @@ type Event struct {
 	ThreadID      string `json:"threadId,omitempty"`
 	// Detail is a word from a fixed list, such as a reason or a failure code, or the
 	// id of what the event is about where no other field holds it: an API key, a job,
-	// an audit head. It is never text that a caller or a provider chose.
+	// a webhook, an audit head. It is never text that a caller or a provider chose.
 	Detail string `json:"detail,omitempty"`
 
 	// Writer, Position and Hash are the entry's place in its chain: see

@@ -34,15 +34,16 @@ func rooms() map[string]room {
 	suite := append([]string{"internal/testop"}, root...)
 	return map[string]room{
 		// Ground leaves import nothing of ours.
-		"internal/dotted":   {},
-		"internal/envelope": {},
-		"internal/record":   {},
-		"internal/filelock": {theirs: []string{"golang.org/x/..."}},
-		"internal/netguard": {theirs: []string{"golang.org/x/..."}},
-		"internal/limit":    {theirs: []string{"golang.org/x/..."}},
-		"internal/cdp":      {theirs: []string{"github.com/coder/websocket"}},
-		"internal/testpg":   {theirs: []string{"github.com/jackc/pgx/v5/..."}},  // for tests and the demo only
-		"internal/testop":   {theirs: []string{"github.com/google/go-cmp/..."}}, // for tests only
+		"internal/dotted":     {},
+		"internal/envelope":   {},
+		"internal/record":     {},
+		"internal/filelock":   {theirs: []string{"golang.org/x/..."}},
+		"internal/netguard":   {theirs: []string{"golang.org/x/..."}},
+		"internal/limit":      {theirs: []string{"golang.org/x/..."}},
+		"internal/cdp":        {theirs: []string{"github.com/coder/websocket"}},
+		"internal/stdwebhook": {},
+		"internal/testpg":     {theirs: []string{"github.com/jackc/pgx/v5/..."}},  // for tests and the demo only
+		"internal/testop":     {theirs: []string{"github.com/google/go-cmp/..."}}, // for tests only
 
 		// The contracts and the Vault.
 		"": {ours: []string{"internal/..."}, theirs: []string{"golang.org/x/..."}},

@@ -42,6 +42,8 @@ type Store interface {
 	JobListStore
 	UpkeepStore
 	NonceStore
+	WebhookStore
+	DeliveryStore
 
 	// Ping reports whether the store can be read and written.
 	Ping(ctx context.Context) error
@@ -481,8 +483,11 @@ type Job struct {
 // A JobKind names a kind of background work.
 type JobKind string
 
-// JobRevokeGrant ends a grant at the provider after it was revoked here.
-const JobRevokeGrant JobKind = "revoke_grant"
+// The kinds of background work.
+const (
+	JobRevokeGrant    JobKind = "revoke_grant"    // ends a grant at the provider after it was revoked here
+	JobDeliverWebhook JobKind = "deliver_webhook" // sends the [WebhookDelivery] with the job's id
+)
 
 // JobStore hands out background work by lease.
 type JobStore interface {
@@ -503,7 +508,10 @@ type JobResult struct {
 	Dead    bool
 	RetryIn time.Duration
 	Error   string // a code, never a body
-	Events  []Event
+	// Delivery is how the attempt went, of a job that delivers a webhook; nil: there
+	// was none in this turn. It goes into the delivery, with Error.
+	Delivery *DeliveryResult
+	Events   []Event
 }
 
 // NonceStore remembers what may be used once.

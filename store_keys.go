@@ -48,11 +48,12 @@ const (
 	SealedAttempts    SealedTable = "attempt"
 	SealedJobs        SealedTable = "job"
 	SealedProviders   SealedTable = "provider"
+	SealedWebhooks    SealedTable = "webhook"
 )
 
 // SealedTables returns all tables that hold sealed records.
 func SealedTables() []SealedTable {
-	return []SealedTable{SealedConnections, SealedApps, SealedAttempts, SealedJobs, SealedProviders}
+	return []SealedTable{SealedConnections, SealedApps, SealedAttempts, SealedJobs, SealedProviders, SealedWebhooks}
 }
 
 // SealedStore finds sealed records by what sealed them, to read them all or to

@@ -9,11 +9,11 @@ type OwnerStore interface {
 	ListOwned(ctx context.Context, owner Owner, page Page) ([]SealedConnection, error)
 	// DeleteOwner deletes the given connections with their permissions and writes
 	// their jobs. If no other connection of the owner's is left, it deletes all the
-	// rest too: its auth requests, attempts, permissions, API keys, apps and custom
-	// providers; it destroys the data keys of the key space, of which the newest
+	// rest too: its auth requests, attempts, permissions, API keys, apps, custom
+	// providers, webhooks, and the deliveries that name it with their jobs; it destroys the data keys of the key space, of which the newest
 	// version is remembered; it forgets the owner as the one who shared a connection;
 	// it writes the event, unless there was nothing to delete; and it reports true.
-	// Otherwise it is to be called again. Audit entries and jobs stay.
+	// Otherwise it is to be called again. Audit entries and other jobs stay.
 	//
 	// It returns [ErrConflict], and deletes nothing, if a connection is not there or
 	// its version moved on.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -45,8 +46,9 @@ type Options struct {
 	// catalog.Check does: the error wraps [ErrInvalid]. Default: there are no custom
 	// providers beyond the catalog's.
 	LintProvider func(Provider) error
-	// AllowHosts lists exact host:port pairs that a custom provider may name although
-	// they are not public, also by http. Its flows must allow them as well.
+	// AllowHosts lists exact host:port pairs that a custom provider or a webhook may
+	// name although they are not public, also by http. The provider's flows must allow
+	// them as well.
 	AllowHosts []string
 	// DeviceAuthorization lists the ids of providers that are connected by device
 	// authorization (RFC 8628) rather than by a redirect. Default: none. Who gets a
@@ -76,6 +78,9 @@ type Options struct {
 	// ProbeEvery is how often background work asks a service whether a credential
 	// still works that cannot be renewed, such as an API key. Default: never.
 	ProbeEvery time.Duration
+	// WebhookRetention is how long deliveries of webhooks are kept, for people to look
+	// at and to send again, once they were delivered or given up. Default 30 days.
+	WebhookRetention time.Duration
 	// Audit says when a release is audited. Default [AuditSync].
 	Audit AuditMode
 	// Observer is told what the vault does and how long it takes. Default: nobody is.
@@ -94,6 +99,8 @@ const (
 	defaultSessionIdle    = 10 * time.Minute
 	checkTimeout          = 10 * time.Second
 	drainTimeout          = 35 * time.Second
+
+	defaultWebhookRetention = 30 * 24 * time.Hour
 )
 
 // A Vault releases credentials to those who may have them and asks owners for
@@ -130,6 +137,7 @@ type Vault struct {
 	// provider failed.
 	heldOff  sync.Map
 	jobs     chan struct{} // wakes Run
+	hooks    *http.Client  // sends webhooks
 	behind   busy          // refreshes that nobody waits for
 	breakers limit.Breakers
 	work     workers
@@ -154,7 +162,7 @@ func New(store Store, sealer Sealer, catalog *Catalog, opts *Options) (*Vault, e
 	v := &Vault{
 		store: store, catalog: catalog, opts: o, log: o.Logger, watch: watch,
 		keys: newDataKeys(store, sealer, watch), apiKeys: newKeyCache(),
-		jobs: make(chan struct{}, 1),
+		jobs: make(chan struct{}, 1), hooks: newWebhookClient(o.AllowHosts),
 		work: workers{closing: make(chan struct{})}, logins: logins{node: newID("nd")},
 	}
 	v.breakers.Changed = v.breakerChanged
@@ -189,6 +197,9 @@ func (opts *Options) withDefaults() (Options, error) {
 	}
 	if o.SessionIdle <= 0 {
 		o.SessionIdle = defaultSessionIdle
+	}
+	if o.WebhookRetention <= 0 {
+		o.WebhookRetention = defaultWebhookRetention
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,37 +21,35 @@ const (
 )
 
 // Run does background work until ctx ends: it ends revoked grants at their
-// providers, refreshes what was used lately before it expires and what nobody uses
-// before its refresh token does, settles auth requests whose time is over, deletes
-// what is left of owners whom the host deleted, stores what was spooled, notes what
-// was used last, and signs how far the audit log came, at most once a minute. Any
-// number of processes may run it on one store: they share the work.
+// providers, delivers webhooks, refreshes what was used lately before it expires and
+// what nobody uses before its refresh token does, settles auth requests whose time is
+// over, deletes what is left of owners whom the host deleted, stores what was spooled,
+// notes what was used last, and signs how far the audit log came, at most once a
+// minute. Any number of processes may run it on one store: they share the work.
 func (v *Vault) Run(ctx context.Context) error {
-	jobs, sweeps, uses := time.NewTicker(jobPoll), time.NewTicker(sweepEvery), time.NewTicker(usesEvery)
-	heads, looks := time.NewTicker(auditHeadEvery), time.NewTicker(upkeepEvery)
-	defer jobs.Stop()
+	sweeps, uses := time.NewTicker(sweepEvery), time.NewTicker(usesEvery)
+	heads, looks, prunes := time.NewTicker(auditHeadEvery), time.NewTicker(upkeepEvery), time.NewTicker(pruneEvery)
 	defer sweeps.Stop()
 	defer uses.Stop()
 	defer heads.Stop()
 	defer looks.Stop()
+	defer prunes.Stop()
 	v.audited.Store(true)
-	listening, stopListening := context.WithCancel(ctx)
-	var listener sync.WaitGroup
-	defer listener.Wait()
-	defer stopListening()
-	listener.Go(func() { v.listen(listening) })
+	beside, stop := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer stop()
+	others.Go(func() { v.listen(beside) })
+	others.Go(func() { v.keepDoingJobs(beside) })
 	v.sweep(ctx)
 	v.deleteForHost(ctx)
 	v.replaySpool(ctx)
 	for {
-		v.runJobs(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-v.work.closing:
 			return nil
-		case <-jobs.C:
-		case <-v.jobs:
 		case <-sweeps.C:
 			v.sweep(ctx)
 			v.deleteForHost(ctx)
@@ -61,6 +60,24 @@ func (v *Vault) Run(ctx context.Context) error {
 			v.upkeep(ctx)
 		case <-heads.C:
 			v.signAudit(ctx)
+		case <-prunes.C:
+			v.pruneDeliveries(ctx)
+		}
+	}
+}
+
+// keepDoingJobs does what is due until ctx ends. It is beside all other background
+// work, because a provider or a webhook's endpoint may take its time.
+func (v *Vault) keepDoingJobs(ctx context.Context) {
+	poll := time.NewTicker(jobPoll)
+	defer poll.Stop()
+	for {
+		v.runJobs(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+		case <-v.jobs:
 		}
 	}
 }
@@ -97,6 +114,9 @@ func (v *Vault) sweep(ctx context.Context) {
 		for _, req := range expired {
 			v.waiters.wake(req.ID)
 		}
+		if len(expired) > 0 {
+			v.wakeJobs()
+		}
 		if len(expired) < sweepBatch {
 			return
 		}
@@ -112,12 +132,28 @@ func (v *Vault) runJobs(ctx context.Context) {
 			}
 			return
 		}
-		for _, job := range jobs {
-			v.runJob(ctx, job)
-		}
+		v.runBatch(ctx, jobs)
 		if len(jobs) < jobBatch {
 			return
 		}
+	}
+}
+
+// runBatch does jobs of one claim: deliveries of webhooks beside the rest.
+func (v *Vault) runBatch(ctx context.Context, jobs []Job) {
+	var deliveries []Job
+	var delivering sync.WaitGroup
+	defer delivering.Wait()
+	jobs = slices.DeleteFunc(jobs, func(j Job) bool {
+		if j.Kind != JobDeliverWebhook {
+			return false
+		}
+		deliveries = append(deliveries, j)
+		return true
+	})
+	delivering.Go(func() { v.deliver(ctx, deliveries) })
+	for _, job := range jobs {
+		v.runJob(ctx, job)
 	}
 }
 
@@ -140,8 +176,12 @@ func (v *Vault) runJob(ctx context.Context, job Job) {
 			ProviderID: job.ProviderID, ConnectionID: job.ConnectionID,
 		}}
 	}
+	v.finishJob(ctx, result)
+}
+
+func (v *Vault) finishJob(ctx context.Context, result JobResult) {
 	if err := v.store.FinishJob(ctx, result); err != nil && !errors.Is(err, ErrFenced) {
-		v.log.Error("the result of background work cannot be stored", slog.String("job_id", job.ID), slog.Any("error", err))
+		v.log.Error("the result of background work cannot be stored", slog.String("job_id", result.ID), slog.Any("error", err))
 	}
 }
 

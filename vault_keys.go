@@ -258,6 +258,8 @@ func placesOf(row SealedRow) []place {
 		p := SealedProvider{Tenant: row.Owner.Tenant, OrganizationID: row.Owner.OrganizationID, Version: row.Version}
 		p.ID = strings.TrimPrefix(row.ID, p.OrganizationID+"/")
 		return []place{providerPlace(p)}
+	case SealedWebhooks:
+		return []place{webhookPlace(Webhook{ID: row.ID, Tenant: row.Owner.Tenant, OrganizationID: row.Owner.OrganizationID, Version: row.Version})}
 	case SealedJobs:
 		return []place{jobPlace(Job{ID: row.ID, Owner: row.Owner})}
 	}

@@ -337,6 +337,9 @@ func (v *Vault) failTurn(ctx context.Context, turn RefreshTurn, reason ReauthRea
 	if err != nil {
 		return fmt.Errorf("refresh: %w", err)
 	}
+	if reason != "" {
+		v.wakeJobs()
+	}
 	return nil
 }
 

@@ -41,9 +41,12 @@ func (v *Vault) openRequest(ctx context.Context, actor Actor, p Provider, req Au
 	if req.renewsShared() {
 		req.RunID, req.ThreadID = "", "" // it is everybody's
 	}
-	opened, _, err := v.store.OpenOrJoin(ctx, NewAuthRequest{Request: req, TTL: v.opts.AuthRequestTTL, Event: event})
+	opened, joined, err := v.store.OpenOrJoin(ctx, NewAuthRequest{Request: req, TTL: v.opts.AuthRequestTTL, Event: event})
 	if err != nil {
 		return AuthRequest{}, fmt.Errorf("open auth request: %w", err)
+	}
+	if !joined {
+		v.wakeJobs()
 	}
 	return opened, nil
 }
@@ -274,6 +277,7 @@ func (v *Vault) settle(ctx context.Context, cmd Settlement) (AuthRequest, error)
 		return AuthRequest{}, fmt.Errorf("settle auth request: %w", err)
 	}
 	v.waiters.wake(settled.ID)
+	v.wakeJobs()
 	return settled, nil
 }
 

@@ -107,6 +107,7 @@ func (v *Vault) move(ctx context.Context, c SealedConnection, cmd Transfer) (Con
 	if err != nil {
 		return Connection{}, fmt.Errorf("share: %w", err)
 	}
+	v.wakeJobs()
 	return moved, nil
 }
 

@@ -39,6 +39,7 @@ func pending(r tokenvault.AuthRequest, now time.Time) error {
 // keepExpired stores a request that expired, and records it.
 func (s *Store) keepExpired(r tokenvault.AuthRequest, now time.Time) {
 	s.keepRequest(r)
+	s.tell(now, tokenvault.MessageOfRequest(r))
 	s.write(now, tokenvault.Event{
 		Kind: tokenvault.EventAuthExpired, Tenant: r.Owner.Tenant, ActorKind: tokenvault.ActorSystem, Owner: r.Owner,
 		ProviderID: r.ProviderID, ConnectionID: r.ConnectionID, AuthRequestID: r.ID, RunID: r.RunID, ThreadID: r.ThreadID,
@@ -77,6 +78,7 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 	req.Status, req.FailureCode = tokenvault.AuthPending, ""
 	req.CreatedAt, req.ExpiresAt, req.SettledAt = now, now.Add(cmd.TTL), time.Time{}
 	s.keepRequest(req)
+	s.tell(now, tokenvault.MessageOfRequest(req))
 	s.write(now, cmd.Event)
 	return copyRequest(req), false, nil
 }
@@ -131,8 +133,10 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		r.ConnectionID = id
 	}
 	s.keepRequest(r)
+	s.tell(now, tokenvault.MessageOfRequest(r))
 	if cmd.Connection != nil {
 		s.settleConnection(*cmd.Connection, now)
+		s.tell(now, cmd.Connection.MessageOf(now))
 	}
 	if cmd.Permission != nil {
 		s.grant(*cmd.Permission, cmd.PermissionTTL, now)

@@ -166,6 +166,7 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 	c.fenceOff()
 	s.keepConnection(c)
 	s.deletePermissions(c.Owner.Tenant, c.ID)
+	s.tell(now, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionRevoked, c.Connection))
 	s.write(now, cmd.Event)
 	return c.copied().Connection, nil
 }

@@ -108,6 +108,9 @@ func (s *Store) sealedRows() []tokenvault.SealedRow {
 		owner := tokenvault.Owner{Tenant: p.Tenant, OrganizationID: p.OrganizationID}
 		add(tokenvault.SealedProviders, owner, p.OrganizationID+"/"+p.ID, p.Version, p.Record)
 	}
+	for _, w := range s.webhooks {
+		add(tokenvault.SealedWebhooks, tokenvault.Owner{Tenant: w.Tenant, OrganizationID: w.OrganizationID}, w.ID, w.Version, w.Record)
+	}
 	for _, j := range s.jobs {
 		add(tokenvault.SealedJobs, j.Owner, j.ID, 1, j.Record)
 	}
@@ -183,6 +186,13 @@ func (s *Store) reseal(r tokenvault.Resealed) bool {
 		}
 		p.Record = record
 		s.providers[key] = p
+	case tokenvault.SealedWebhooks:
+		w, ok := s.webhooks[row]
+		if !ok || !same(w.Record) {
+			return false
+		}
+		w.Record = record
+		s.webhooks[row] = w
 	case tokenvault.SealedAttempts:
 		for hash, a := range s.attempts {
 			if a.Owner.Tenant == r.Owner.Tenant && a.ID == r.ID && same(a.Private) {

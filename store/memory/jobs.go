@@ -71,6 +71,7 @@ func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 		j.state, j.dueAt = tokenvault.JobReady, now.Add(cmd.RetryIn)
 		s.jobs[cmd.ID] = j
 	}
+	s.finishDelivery(now, j.Owner.Tenant, cmd)
 	s.write(now, cmd.Events...)
 	return nil
 }

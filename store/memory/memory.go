@@ -46,6 +46,8 @@ type Store struct {
 	ends        map[string]tokenvault.Event  // by tenant: the newest event
 	heads       []tokenvault.AuditHead       // in the order of signing
 	nonces      map[rowID]time.Time          // when each may be forgotten
+	webhooks    map[rowID]tokenvault.SealedWebhook
+	deliveries  map[rowID]tokenvault.WebhookDelivery // without what their jobs say
 }
 
 var _ tokenvault.Store = (*Store)(nil)
@@ -68,6 +70,8 @@ func New(opts *Options) *Store {
 		jobs:        make(map[string]job),
 		ends:        make(map[string]tokenvault.Event),
 		nonces:      make(map[rowID]time.Time),
+		webhooks:    make(map[rowID]tokenvault.SealedWebhook),
+		deliveries:  make(map[rowID]tokenvault.WebhookDelivery),
 	}
 	if opts != nil && opts.Clock != nil {
 		s.clock = opts.Clock

@@ -85,6 +85,10 @@ func (s *Store) deleteRest(cmd tokenvault.OwnerDeletion) int {
 	maps.DeleteFunc(s.providers, func(id providerID, _ tokenvault.SealedProvider) bool {
 		return owner.Covers(tokenvault.Owner{Tenant: id.tenant, OrganizationID: id.organizationID})
 	})
+	maps.DeleteFunc(s.webhooks, func(_ rowID, w tokenvault.SealedWebhook) bool {
+		return owner.Covers(tokenvault.Owner{Tenant: w.Tenant, OrganizationID: w.OrganizationID})
+	})
+	s.deleteDeliveries(func(d tokenvault.WebhookDelivery) bool { return owner.Covers(d.Owner) })
 	for _, c := range s.connections {
 		if owner.UserID != "" && owner.Covers(tokenvault.Owner{Tenant: c.Owner.Tenant, OrganizationID: c.Owner.OrganizationID, UserID: c.SharedBy}) {
 			c.SharedBy = ""
@@ -95,7 +99,8 @@ func (s *Store) deleteRest(cmd tokenvault.OwnerDeletion) int {
 }
 
 func (s *Store) rows() int {
-	return len(s.permissions) + len(s.requests) + len(s.attempts) + len(s.apiKeys) + len(s.apps) + len(s.providers)
+	return len(s.permissions) + len(s.requests) + len(s.attempts) + len(s.apiKeys) + len(s.apps) + len(s.providers) +
+		len(s.webhooks) + len(s.deliveries)
 }
 
 // destroyKeys erases the data keys of a space, of which the newest version is

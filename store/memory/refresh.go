@@ -92,6 +92,9 @@ func (s *Store) FailRefresh(ctx context.Context, cmd tokenvault.RefreshFailure) 
 		c.leaseUntil = now.Add(cmd.HoldOff)
 	}
 	s.keepConnection(c)
+	if cmd.Reason != "" {
+		s.tell(now, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionReauth, c.Connection))
+	}
 	s.write(now, cmd.Event)
 	return nil
 }

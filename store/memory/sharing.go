@@ -30,6 +30,7 @@ func (s *Store) Transfer(ctx context.Context, cmd tokenvault.Transfer) (tokenvau
 	maps.DeleteFunc(s.permissions, func(id rowID, p tokenvault.Permission) bool {
 		return id.tenant == c.Owner.Tenant && p.ConnectionID == c.ID && !p.Owner.Sees(c.Owner)
 	})
+	s.tell(now, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionUpdated, c.Connection))
 	s.write(now, cmd.Event)
 	return c.copied().Connection, nil
 }

@@ -54,6 +54,7 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 			req, err = t.insertAuthRequest(ctx, key, cmd)
 			if err == nil {
 				joined = false
+				t.tellHooks(tokenvault.MessageOfRequest(req))
 				t.appendEvents(cmd.Event)
 				return nil
 			}
@@ -145,6 +146,7 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		if err != nil {
 			return err
 		}
+		t.tellHooks(tokenvault.MessageOfRequest(settled))
 		t.appendEvents(cmd.Events...)
 		t.tell(settled.ID)
 		return nil
@@ -165,6 +167,7 @@ func (t *tx) settleParts(ctx context.Context, cmd tokenvault.Settlement) (connec
 		if err := t.settleConnection(ctx, *cmd.Connection); err != nil {
 			return "", err
 		}
+		t.tellHooks(cmd.Connection.MessageOf(t.now))
 		connectionID = cmd.Connection.ID
 	}
 	if cmd.Permission != nil {
@@ -235,6 +238,7 @@ func (t *tx) expire(ctx context.Context, query string, args ...any) ([]tokenvaul
 	events, ids := make([]tokenvault.Event, 0, len(expired)), make([]string, 0, len(expired))
 	for _, r := range expired {
 		ids = append(ids, r.ID)
+		t.tellHooks(tokenvault.MessageOfRequest(r))
 		events = append(events, tokenvault.Event{
 			Kind: tokenvault.EventAuthExpired, Tenant: r.Owner.Tenant, ActorKind: tokenvault.ActorSystem, Owner: r.Owner,
 			ProviderID: r.ProviderID, ConnectionID: r.ConnectionID, AuthRequestID: r.ID, RunID: r.RunID, ThreadID: r.ThreadID,

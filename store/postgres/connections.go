@@ -134,6 +134,7 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 				return err
 			}
 		}
+		t.tellHooks(tokenvault.MessageOfConnection(tokenvault.WebhookConnectionRevoked, revoked.Connection))
 		t.appendEvents(cmd.Event)
 		return nil
 	})

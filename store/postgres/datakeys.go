@@ -77,6 +77,8 @@ func sealedIn(table tokenvault.SealedTable) (sealed, error) {
 		return sealed{"tv.apps", "id", "version", "organization_id, ''"}, nil
 	case tokenvault.SealedAttempts:
 		return sealed{"tv.attempts", "id", "1::bigint", ownerColumns}, nil
+	case tokenvault.SealedWebhooks:
+		return sealed{"tv.webhooks", "id", "version", "organization_id, ''"}, nil
 	case tokenvault.SealedJobs:
 		return sealed{"tv.jobs", "id", "1::bigint", ownerColumns}, nil
 	case tokenvault.SealedProviders:

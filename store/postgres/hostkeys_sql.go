@@ -28,7 +28,8 @@ type keyedTable struct {
 	left bool
 }
 
-// keyedTables are all that DeleteOwner empties. Rows are locked in this order when
+// keyedTables are all that DeleteOwner empties, but webhooks and deliveries: who has
+// one has a data key, or the row that it tells of. Rows are locked in this order when
 // the host deletes: as by transactions of ours.
 func keyedTables() []keyedTable {
 	user := hostRef{userKey, "user_ref", "user_id", "user"}

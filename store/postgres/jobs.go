@@ -132,6 +132,9 @@ func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 		if changed == 0 {
 			return tokenvault.ErrFenced
 		}
+		if cmd.Delivery != nil {
+			t.noteAttempt(tenant, cmd)
+		}
 		t.appendEvents(cmd.Events...)
 		return nil
 	})

@@ -80,9 +80,14 @@ const (
 // Attempts go with their requests.
 func (t *tx) deleteRest(ctx context.Context, cmd tokenvault.OwnerDeletion) (deleted int64, err error) {
 	where := ` WHERE ` + coveredBy(cmd.Owner)
-	queries := []string{`DELETE FROM tv.permissions` + where, `DELETE FROM tv.auth_requests` + where, `DELETE FROM tv.api_keys` + where}
+	if _, err := t.exec(ctx, `DELETE FROM tv.jobs WHERE tenant = $1 AND id IN (SELECT id FROM tv.deliveries`+where+`)`, coveredArgs(cmd.Owner)...); err != nil {
+		return 0, err
+	}
+	queries := []string{
+		`DELETE FROM tv.permissions` + where, `DELETE FROM tv.auth_requests` + where, `DELETE FROM tv.api_keys` + where, `DELETE FROM tv.deliveries` + where,
+	}
 	if cmd.Owner.UserID == "" {
-		queries = append(queries, `DELETE FROM tv.apps`+where, `DELETE FROM tv.providers`+where)
+		queries = append(queries, `DELETE FROM tv.apps`+where, `DELETE FROM tv.providers`+where, `DELETE FROM tv.webhooks`+where)
 	} else if _, err := t.exec(ctx, sqlForgetSharer, coveredArgs(cmd.Owner)...); err != nil {
 		return 0, err
 	}

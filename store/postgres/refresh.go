@@ -84,7 +84,8 @@ const (
 	// Ending a turn moves the fence on, so that its holder cannot end it twice.
 	sqlFailRefresh = `UPDATE tv.connections SET status = CASE WHEN $7 = '' THEN status ELSE 'needs_reauth' END, reason = $7,
 			updated_at = $8, fence = fence + 1, lease_until = $9, marked = $10, uncertain = false
-		WHERE ` + seen + ` AND fence = $6 AND status = 'active' AND marked`
+		WHERE ` + seen + ` AND fence = $6 AND status = 'active' AND marked
+		RETURNING ` + connectionColumnsBare
 )
 
 // CommitRefresh implements [tokenvault.RefreshStore]. A turn whose lease ran out
@@ -116,13 +117,16 @@ func (s *Store) CommitRefresh(ctx context.Context, cmd tokenvault.RefreshCommit)
 // FailRefresh implements [tokenvault.RefreshStore].
 func (s *Store) FailRefresh(ctx context.Context, cmd tokenvault.RefreshFailure) error {
 	return s.write(ctx, "fail refresh", cmd.Owner.Tenant, func(t *tx) error {
-		changed, err := t.exec(ctx, sqlFailRefresh, seenArgs(cmd.Owner, cmd.ConnectionID, cmd.Fence, string(cmd.Reason), t.now,
-			t.expiry(cmd.HoldOff), cmd.KeepMark)...)
+		failed, err := scanBareConnection(t.row(ctx, sqlFailRefresh, seenArgs(cmd.Owner, cmd.ConnectionID, cmd.Fence, string(cmd.Reason), t.now,
+			t.expiry(cmd.HoldOff), cmd.KeepMark)...))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return t.fenced(ctx, cmd.Owner, cmd.ConnectionID)
+		}
 		if err != nil {
 			return err
 		}
-		if changed == 0 {
-			return t.fenced(ctx, cmd.Owner, cmd.ConnectionID)
+		if cmd.Reason != "" {
+			t.tellHooks(tokenvault.MessageOfConnection(tokenvault.WebhookConnectionReauth, failed))
 		}
 		t.appendEvents(cmd.Event)
 		return nil

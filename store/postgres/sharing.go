@@ -55,6 +55,7 @@ func (s *Store) Transfer(ctx context.Context, cmd tokenvault.Transfer) (tokenvau
 		if _, err := t.exec(ctx, sqlDeleteUnseen, to.Tenant, c.ID, to.OrganizationID, to.UserID); err != nil {
 			return err
 		}
+		t.tellHooks(tokenvault.MessageOfConnection(tokenvault.WebhookConnectionUpdated, moved.Connection))
 		t.appendEvents(cmd.Event)
 		return nil
 	})

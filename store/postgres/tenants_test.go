@@ -41,6 +41,10 @@ func fill(t *testing.T, s *Store, tenant string) {
 	}
 	_, err := s.CreateDataKey(ctx, tokenvault.DataKey{Tenant: tenant, Space: "space", Version: 1, Wrapped: []byte("wrapped")}, tokenvault.Event{})
 	must(err)
+	_, err = s.PutWebhook(ctx, tokenvault.WebhookPut{Webhook: tokenvault.SealedWebhook{ // it is told of what follows
+		Webhook: tokenvault.Webhook{ID: "wh_1", Tenant: tenant, URL: "https://host.example/", Enabled: true, Version: 1}, Record: record,
+	}})
+	must(err)
 	open := func(id string) tokenvault.AuthRequest {
 		req, _, err := s.OpenOrJoin(ctx, tokenvault.NewAuthRequest{TTL: time.Hour, Request: tokenvault.AuthRequest{
 			ID: id, Owner: owner, AgentID: "agent", ProviderID: "github", AuthMethod: tokenvault.AuthOAuth2,

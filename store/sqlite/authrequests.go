@@ -55,6 +55,9 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 		if req, err = t.insertAuthRequest(ctx, key, cmd); err != nil {
 			return err
 		}
+		if err := t.tell(ctx, tokenvault.MessageOfRequest(req)); err != nil {
+			return err
+		}
 		return t.appendEvents(ctx, cmd.Event)
 	})
 	if err != nil {
@@ -134,6 +137,9 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		}
 		settled, err = scanAuthRequest(t.QueryRowContext(ctx, sqlSettle, string(cmd.Status), cmd.FailureCode, connectionID, t.now,
 			req.Owner.Tenant, req.ID))
+		if err == nil {
+			err = t.tell(ctx, tokenvault.MessageOfRequest(settled))
+		}
 		if err != nil {
 			return err
 		}
@@ -153,6 +159,9 @@ func (t *tx) settleParts(ctx context.Context, cmd tokenvault.Settlement) (connec
 			return "", tokenvault.ErrNotFound
 		}
 		if err := t.settleConnection(ctx, *cmd.Connection); err != nil {
+			return "", err
+		}
+		if err := t.tell(ctx, cmd.Connection.MessageOf(timeOf(t.now))); err != nil {
 			return "", err
 		}
 		connectionID = cmd.Connection.ID
@@ -200,6 +209,9 @@ func (t *tx) expire(ctx context.Context, query string, args ...any) ([]tokenvaul
 		return nil, err
 	}
 	for _, r := range expired {
+		if err := t.tell(ctx, tokenvault.MessageOfRequest(r)); err != nil {
+			return nil, err
+		}
 		err := t.appendEvents(ctx, tokenvault.Event{
 			Kind: tokenvault.EventAuthExpired, Tenant: r.Owner.Tenant, ActorKind: tokenvault.ActorSystem, Owner: r.Owner,
 			ProviderID: r.ProviderID, ConnectionID: r.ConnectionID, AuthRequestID: r.ID, RunID: r.RunID, ThreadID: r.ThreadID,

@@ -131,6 +131,9 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 				return err
 			}
 		}
+		if err := t.tell(ctx, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionRevoked, revoked.Connection)); err != nil {
+			return err
+		}
 		return t.appendEvents(ctx, cmd.Event)
 	})
 	if err != nil {

@@ -48,6 +48,8 @@ func sealedIn(table tokenvault.SealedTable) (sealed, error) {
 		return sealed{"apps", "id", "version", "organization_id, ''"}, nil
 	case tokenvault.SealedAttempts:
 		return sealed{"attempts", "id", "1", ownerColumns}, nil
+	case tokenvault.SealedWebhooks:
+		return sealed{"webhooks", "id", "version", "organization_id, ''"}, nil
 	case tokenvault.SealedJobs:
 		return sealed{"jobs", "id", "1", ownerColumns}, nil
 	case tokenvault.SealedProviders:

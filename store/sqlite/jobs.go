@@ -76,7 +76,7 @@ func (s *Store) ClaimJobs(ctx context.Context, limit int, lease time.Duration) (
 }
 
 const (
-	sqlFinishTurn = ` WHERE id = ? AND state = 'leased' AND attempts = ?`
+	sqlFinishTurn = ` WHERE id = ? AND state = 'leased' AND attempts = ? RETURNING tenant`
 	sqlJobDone    = `DELETE FROM jobs` + sqlFinishTurn
 	sqlJobDead    = `UPDATE jobs SET state = 'dead', error = ?, due_at = ?` + sqlFinishTurn
 	sqlJobRetry   = `UPDATE jobs SET state = 'ready', error = ?, due_at = ?` + sqlFinishTurn
@@ -86,21 +86,23 @@ const (
 // dead one stays, for people to look at.
 func (s *Store) FinishJob(ctx context.Context, cmd tokenvault.JobResult) error {
 	return s.write(ctx, "finish job", func(t *tx) error {
-		var changed int64
-		var err error
+		query, args := sqlJobRetry, []any{cmd.Error, t.after(cmd.RetryIn), cmd.ID, cmd.Attempt}
 		switch {
 		case cmd.Done:
-			changed, err = t.exec(ctx, sqlJobDone, cmd.ID, cmd.Attempt)
+			query, args = sqlJobDone, args[2:]
 		case cmd.Dead:
-			changed, err = t.exec(ctx, sqlJobDead, cmd.Error, t.now, cmd.ID, cmd.Attempt)
-		default:
-			changed, err = t.exec(ctx, sqlJobRetry, cmd.Error, t.after(cmd.RetryIn), cmd.ID, cmd.Attempt)
+			query, args[1] = sqlJobDead, t.now
+		}
+		var tenant string
+		err := t.QueryRowContext(ctx, query, args...).Scan(&tenant)
+		if errors.Is(err, sql.ErrNoRows) {
+			return tokenvault.ErrFenced
+		}
+		if err == nil && cmd.Delivery != nil {
+			err = t.noteAttempt(ctx, tenant, cmd)
 		}
 		if err != nil {
 			return err
-		}
-		if changed == 0 {
-			return tokenvault.ErrFenced
 		}
 		return t.appendEvents(ctx, cmd.Events...)
 	})

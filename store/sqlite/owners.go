@@ -77,9 +77,14 @@ const (
 // Attempts go with their requests.
 func (t *tx) deleteRest(ctx context.Context, cmd tokenvault.OwnerDeletion) (deleted int64, err error) {
 	where := ` WHERE ` + coveredBy(cmd.Owner)
-	queries := []string{`DELETE FROM permissions` + where, `DELETE FROM auth_requests` + where, `DELETE FROM api_keys` + where}
+	if _, err := t.exec(ctx, `DELETE FROM jobs WHERE tenant = ?1 AND id IN (SELECT id FROM deliveries`+where+`)`, coveredArgs(cmd.Owner)...); err != nil {
+		return 0, err
+	}
+	queries := []string{
+		`DELETE FROM permissions` + where, `DELETE FROM auth_requests` + where, `DELETE FROM api_keys` + where, `DELETE FROM deliveries` + where,
+	}
 	if cmd.Owner.UserID == "" {
-		queries = append(queries, `DELETE FROM apps`+where, `DELETE FROM providers`+where)
+		queries = append(queries, `DELETE FROM apps`+where, `DELETE FROM providers`+where, `DELETE FROM webhooks`+where)
 	} else if _, err := t.exec(ctx, sqlForgetSharer, coveredArgs(cmd.Owner)...); err != nil {
 		return 0, err
 	}

@@ -84,7 +84,8 @@ const (
 	sqlFailRefresh = `UPDATE connections SET status = iif(?1 = '', status, 'needs_reauth'), reason = ?1,
 			updated_at = ?2, fence = fence + 1, lease_until = ?3, marked = ?4, uncertain = 0
 		WHERE tenant = ?5 AND id = ?6 AND organization_id = ?7 AND user_id IN (?8, ?9) AND fence = ?10
-			AND status = 'active' AND marked = 1`
+			AND status = 'active' AND marked = 1
+		RETURNING ` + connectionColumnsBare
 )
 
 // CommitRefresh implements [tokenvault.RefreshStore]. A turn whose lease ran out
@@ -122,13 +123,16 @@ func (s *Store) FailRefresh(ctx context.Context, cmd tokenvault.RefreshFailure) 
 		if cmd.HoldOff > 0 {
 			holdUntil = t.after(cmd.HoldOff)
 		}
-		changed, err := t.exec(ctx, sqlFailRefresh, string(cmd.Reason), t.now, holdUntil, cmd.KeepMark,
-			owner.Tenant, cmd.ConnectionID, owner.OrganizationID, owner.UserID, shared(owner), cmd.Fence)
+		failed, err := scanBareConnection(t.QueryRowContext(ctx, sqlFailRefresh, string(cmd.Reason), t.now, holdUntil, cmd.KeepMark,
+			owner.Tenant, cmd.ConnectionID, owner.OrganizationID, owner.UserID, shared(owner), cmd.Fence))
+		if errors.Is(err, sql.ErrNoRows) {
+			return t.fenced(ctx, owner, cmd.ConnectionID)
+		}
+		if err == nil && cmd.Reason != "" {
+			err = t.tell(ctx, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionReauth, failed))
+		}
 		if err != nil {
 			return err
-		}
-		if changed == 0 {
-			return t.fenced(ctx, owner, cmd.ConnectionID)
 		}
 		return t.appendEvents(ctx, cmd.Event)
 	})

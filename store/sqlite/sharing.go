@@ -54,6 +54,9 @@ func (s *Store) Transfer(ctx context.Context, cmd tokenvault.Transfer) (tokenvau
 		if _, err := t.exec(ctx, sqlDeleteUnseen, to.Tenant, c.ID, to.OrganizationID, to.UserID); err != nil {
 			return err
 		}
+		if err := t.tell(ctx, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionUpdated, moved.Connection)); err != nil {
+			return err
+		}
 		return t.appendEvents(ctx, cmd.Event)
 	})
 	if err != nil {

@@ -197,6 +197,8 @@ func (f *fixture) fill(t *testing.T) (want map[tokenvault.SealedTable]tokenvault
 	want[tokenvault.SealedAttempts] = tokenvault.SealedRow{Owner: attempt.Attempt.Owner, ID: attempt.Attempt.ID, Version: 1, Record: attempt.Attempt.Private}
 	custom := f.putProvider(t, f.customProvider("eng", "intranet"))
 	want[tokenvault.SealedProviders] = tokenvault.SealedRow{Owner: eng(), ID: "eng/intranet", Version: 1, Record: custom.Record}
+	hook := f.putWebhook(t, f.webhook("eng"))
+	want[tokenvault.SealedWebhooks] = tokenvault.SealedRow{Owner: eng(), ID: hook.ID, Version: 1, Record: hook.Record}
 	revoked := f.connect(t, alice(), "revoked")
 	cmd := f.revocation(revoked)
 	cmd.Job = f.job(revoked)

@@ -71,6 +71,7 @@ type generator struct {
 	fences      map[held]int64
 	jobs        []tokenvault.Job
 	apps        []tokenvault.App
+	hooks       []tokenvault.Webhook
 }
 
 // A held turn is a connection's at one store: the numbers of turns are each store's
@@ -147,6 +148,12 @@ func (g *generator) next() (string, command) {
 		{"ClaimConnections", 2, g.due},
 		{"TouchConnections", 2, g.touch},
 		{"UseNonce", 2, g.nonce},
+		{"PutWebhook", 1, g.putHook},
+		{"DeleteWebhook", 1, g.deleteHook},
+		{"deliver", 3, g.deliver},
+		{"Redeliver", 1, g.redeliver},
+		{"PruneDeliveries", 1, g.prune},
+		{"DeleteOwner", 1, g.deleteOwner},
 		{"ExpireAuthRequests", 1, g.expire},
 		{"reads", 6, g.reads},
 	}
@@ -514,6 +521,8 @@ func (g *generator) reads() command {
 		for i := range events { // names and places in chains are each store's own
 			events[i].ID, events[i].Writer, events[i].Position, events[i].Hash = "", "", 0, ""
 		}
-		return []any{found, connections, permissions, events, jobs}, err
+		deliveries, deliveriesErr := s.ListDeliveries(t.Context(), owner.Tenant, tokenvault.DeliveryQuery{Page: tokenvault.Page{Limit: 1000}})
+		hooks, hooksErr := s.ListWebhooks(t.Context(), owner.Tenant, owner.OrganizationID, tokenvault.Page{})
+		return []any{found, connections, permissions, events, jobs, deliveries, hooks}, errors.Join(err, deliveriesErr, hooksErr)
 	}
 }

@@ -62,6 +62,8 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"chain", chainCases()},
 		{"jobs", jobCases()},
 		{"upkeep", upkeepCases()},
+		{"webhooks", webhookCases()},
+		{"deliveries", deliveryCases()},
 		{"isolation", isolationCases()},
 		{"concurrency", concurrencyCases()},
 		{"lifecycle", lifecycleCases()},
