@@ -58,11 +58,12 @@ func rooms() map[string]room {
 		"spool":           {ours: root},
 
 		// What the adapters of a browser share: they import it, and nothing else of their floor does.
-		"flow/browserflow":             {ours: root},
-		"flow/browserflow/cdpsession":  {ours: root},
-		"flow/browserflow/browsertest": {ours: root},
-		"flow/browserflow/pool":        {ours: append([]string{"flow/browserflow/cdpsession"}, root...)},
-		"flow/browserflow/chromium":    {ours: append([]string{"flow/browserflow/cdpsession", "flow/browserflow/pool"}, root...)},
+		"flow/browserflow":                  {ours: root},
+		"flow/browserflow/cdpsession":       {ours: root},
+		"flow/browserflow/browsertest":      {ours: root},
+		"flow/browserflow/pool":             {ours: append([]string{"flow/browserflow/cdpsession"}, root...)},
+		"flow/browserflow/chromium":         {ours: append([]string{"flow/browserflow/cdpsession", "flow/browserflow/pool"}, root...)},
+		"flow/browserflow/browsertest/site": {ours: root}, // the demo's as well
 
 		"catalog":   {ours: root, theirs: []string{"go.yaml.in/yaml/v3", "golang.org/x/..."}},
 		"telemetry": {ours: root, theirs: []string{"github.com/prometheus/client_golang/...", "go.opentelemetry.io/...", "google.golang.org/protobuf/...", "golang.org/x/..."}},

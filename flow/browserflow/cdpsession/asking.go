@@ -2,6 +2,7 @@ package cdpsession
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -10,7 +11,8 @@ import (
 type asking struct {
 	dialog   *tokenvault.ViewDialog
 	dialogOf string // the CDP session that asks
-	dialogs  int    // since the person last did something
+	dialogs  int    // one after the other
+	closed   time.Time
 
 	challenge   *tokenvault.ViewChallenge
 	challengeID string
@@ -27,8 +29,10 @@ func (a *asking) show(scene *tokenvault.ViewScene) {
 // reset forgets what another document asked.
 func (a *asking) reset() { a.dialog, a.challenge, a.challengeID, a.chooser = nil, nil, "", nil }
 
-// maxDialogs is how many dialogs a page may open one after the other, by itself.
-const maxDialogs = 10
+const (
+	maxDialogs = 10          // that a page may open one after the other
+	breath     = time.Second // between two dialogs that do not follow one another
+)
 
 // onDialog shows a JavaScript dialog. A page that opens one after the other is
 // stopped: nobody could leave it.
@@ -38,6 +42,9 @@ func (s *Session) onDialog(t *target, params []byte) {
 		return
 	}
 	p := t.page()
+	if time.Since(p.asking.closed) > breath {
+		p.asking.dialogs = 0
+	}
 	p.asking.dialogs++
 	if p.hidden || p.asking.dialogs > maxDialogs {
 		s.conn.Send(t.session, "Page.handleJavaScriptDialog", object{"accept": false})
@@ -50,7 +57,8 @@ func (s *Session) onDialog(t *target, params []byte) {
 }
 
 func (s *Session) onDialogClosed(t *target, _ []byte) {
-	t.page().asking.dialog = nil
+	a := &t.page().asking
+	a.dialog, a.closed = nil, time.Now()
 	s.changed()
 }
 

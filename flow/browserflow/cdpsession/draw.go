@@ -1,5 +1,10 @@
 package cdpsession
 
+import "time"
+
+// drawAgain is when a tab is asked again that could not be drawn.
+const drawAgain = 50 * time.Millisecond
+
 // A drawing is what sends pictures, and how large.
 type drawing struct {
 	tab           *target // nil: nothing
@@ -62,7 +67,10 @@ func (s *Session) drawn(now, want drawing) drawing {
 		{"Page.startScreencast", object{"format": "jpeg", "quality": quality, "maxWidth": want.width, "maxHeight": want.height}},
 	} {
 		if err := s.call(s.ctx, session, c.method, c.params, nil); err != nil {
-			return drawing{} // the tab went away: another one is on top, and drawn next
+			// The tab went away, and another one is on top, or its document is taking the
+			// place of another just now.
+			time.AfterFunc(drawAgain, s.redraw)
+			return drawing{}
 		}
 	}
 	return want

@@ -17,6 +17,7 @@ func (s *Session) onEvent(t *target, e cdp.Event) {
 		"Target.detachedFromTarget":    s.onFrameDetached,
 		"Page.frameNavigated":          s.onNavigated,
 		"Page.navigatedWithinDocument": s.onNavigatedWithin,
+		"Page.domContentEventFired":    s.onContent,
 		"Page.frameStartedLoading":     s.onLoading(true),
 		"Page.frameStoppedLoading":     s.onLoading(false),
 		"Page.javascriptDialogOpening": s.onDialog,
@@ -61,8 +62,15 @@ func (s *Session) onNavigated(t *target, params []byte) {
 	t.pointer.editable = false
 	t.asking.reset()
 	s.leave(t)
-	s.asksHistory(t)
 	s.changed()
+}
+
+// onContent asks for the history once a document is there: while one takes the place
+// of another, nobody answers.
+func (s *Session) onContent(t *target, _ []byte) {
+	if t.parent == nil {
+		s.asksHistory(t)
+	}
 }
 
 func (s *Session) onNavigatedWithin(t *target, params []byte) {
@@ -102,6 +110,9 @@ func (s *Session) onLoading(loading bool) func(*target, []byte) {
 		var f struct{ FrameID string }
 		if json.Unmarshal(params, &f) == nil && f.FrameID == t.id && t.parent == nil {
 			t.loading = loading
+			if !loading {
+				s.asksHistory(t)
+			}
 			s.changed()
 		}
 	}

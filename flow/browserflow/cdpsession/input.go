@@ -89,7 +89,6 @@ func (s *Session) act(t *target, in tokenvault.ViewInput) error {
 	case tokenvault.ViewKey:
 		return s.key(t, in)
 	case tokenvault.ViewText:
-		t.asking.dialogs = 0
 		s.input(t, "Input.insertText", object{"text": in.Text.Reveal()})
 		return nil
 	case tokenvault.ViewCompose:
@@ -154,7 +153,6 @@ func (s *Session) mouse(t *target, in tokenvault.ViewInput) error {
 		s.move(t, params)
 		return nil
 	}
-	t.asking.dialogs = 0
 	if t.pointer.next != nil {
 		s.input(t, "Input.dispatchMouseEvent", t.pointer.next)
 		t.pointer.next = nil
@@ -199,7 +197,6 @@ func (s *Session) touchAt(t *target, in tokenvault.ViewInput) error {
 			points = append(points, object{"x": p.x, "y": p.y, "id": f.ID})
 		}
 	}
-	t.asking.dialogs = 0
 	s.input(t, "Input.dispatchTouchEvent", object{"type": kind, "touchPoints": points, "modifiers": in.Modifiers & 15})
 	return nil
 }

@@ -32,7 +32,6 @@ func (s *Session) key(t *target, in tokenvault.ViewInput) error {
 		if command := editing(key, modifiers); command != "" {
 			params["commands"] = []string{command}
 		}
-		t.asking.dialogs = 0
 	}
 	s.input(t, "Input.dispatchKeyEvent", params)
 	return nil

@@ -94,6 +94,9 @@ func (s *Session) onAttached(parent *target, a attached) {
 		s.conn.Send("", "Target.detachFromTarget", object{"sessionId": a.SessionID})
 		return
 	}
+	if parent == nil && s.known(info.TargetID) {
+		return // attached a second time, by somebody else on the same connection
+	}
 	t := &target{session: a.SessionID, id: info.TargetID, parent: parent, url: info.URL, title: info.Title, ready: make(chan struct{})}
 	switch {
 	case parent != nil:
@@ -116,6 +119,16 @@ func (s *Session) onAttached(parent *target, a attached) {
 		t.err = s.ready(t)
 		close(t.ready)
 	})
+}
+
+// known reports whether a page is a target already. The lock is held.
+func (s *Session) known(id string) bool {
+	for _, t := range s.targets {
+		if t.parent == nil && t.id == id {
+			return true
+		}
+	}
+	return false
 }
 
 // onDetached lets a target go. The lock is held.
