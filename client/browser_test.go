@@ -18,7 +18,7 @@ func TestABrowserLoginArrivesAsTheFormatSays(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		asked = string(body)
 		w.Header().Set("Content-Type", "application/json")
-		answer := `"browserState":{"cookies":[{"name":"sid","value":"state-canary"}],"origins":[]},"viewport":{"width":1280,"height":800}`
+		answer := `"browserState":{"cookies":[{"name":"sid","value":"state-canary","domain":"bank.example","path":"/","expires":-1,"httpOnly":true,"secure":true,"sameSite":"Lax"}],"origins":[]},"viewport":{"width":1280,"height":800}`
 		switch {
 		case strings.Contains(asked, "cookie_header"):
 			answer = `"cookieHeader":"sid=state-canary"`
