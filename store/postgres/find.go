@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/ai-token-vault/tokenvault"
 )
 
@@ -27,12 +29,9 @@ const sqlFindUsable = `SELECT clock.now, c.id, c.user_id, c.auth_method, c.app_i
 // FindUsable implements [tokenvault.ConnectionStore].
 func (s *Store) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
 	var found tokenvault.Found
-	err := s.bounded(ctx, func(ctx context.Context) error {
-		return s.alive(ctx, func() error {
-			var err error
-			found, err = s.find(ctx, q)
-			return err
-		})
+	err := s.bounded(ctx, func(ctx context.Context) (err error) {
+		found, err = s.findTogether(ctx, q)
+		return err
 	})
 	if err != nil {
 		return tokenvault.Found{}, s.wrap("find usable", err)
@@ -41,11 +40,20 @@ func (s *Store) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenva
 }
 
 func (s *Store) find(ctx context.Context, q tokenvault.FindQuery) (tokenvault.Found, error) {
-	rows, err := s.pool.Query(ctx, s.sql(sqlFindUsable), s.boundNow(), q.Owner.Tenant, q.Owner.OrganizationID, q.Owner.UserID,
-		shared(q.Owner), q.ProviderID, q.ConnectionID, q.AgentID)
+	rows, err := s.pool.Query(ctx, s.sql(sqlFindUsable), s.findArgs(q)...)
 	if err != nil {
 		return tokenvault.Found{}, err
 	}
+	return scanFound(rows, q)
+}
+
+func (s *Store) findArgs(q tokenvault.FindQuery) []any {
+	return []any{
+		s.boundNow(), q.Owner.Tenant, q.Owner.OrganizationID, q.Owner.UserID, shared(q.Owner), q.ProviderID, q.ConnectionID, q.AgentID,
+	}
+}
+
+func scanFound(rows pgx.Rows, q tokenvault.FindQuery) (tokenvault.Found, error) {
 	defer rows.Close()
 	var found tokenvault.Found
 	for rows.Next() {

@@ -33,7 +33,7 @@
 // # Round trips
 //
 // A transaction is begun and bound to its tenant in one, and the entries of the log
-// go with its commit.
+// go with its commit. Hot reads that come while all connections are busy share one.
 package postgres
 
 import (
@@ -89,6 +89,7 @@ type Store struct {
 
 	listenConfig *pgx.ConnConfig
 	chains       *chains
+	hot          hotReads
 	epoch        int64 // of audit ids
 
 	prefix string   // the quoted schema and a dot
@@ -150,7 +151,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Store, error)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.listenConfig = pool.Config().ConnConfig
+	config := pool.Config()
+	s.listenConfig, s.hot.free = config.ConnConfig, int(config.MaxConns)
 	if opts.ListenDSN != "" {
 		if s.listenConfig, err = pgx.ParseConfig(opts.ListenDSN); err != nil {
 			return nil, errBadDSN
