@@ -60,8 +60,8 @@ check: ## Check formatting, vet, linters, import rules and generated files
 	@scripts/check.sh web
 
 .PHONY: bench
-bench: build ## Measure the hot path as ratios against its floors
-	$(GO) run ./bench -binary $(BINARY)
+bench: build ## Measure the hot path as ratios against its floors, on STORE (sqlite, postgres)
+	$(GO) run ./bench -binary $(BINARY) -store $(STORE)
 
 .PHONY: fuzz-short
 fuzz-short: ## Fuzz every target for FUZZTIME (10s)

@@ -166,12 +166,21 @@ func once(ctx context.Context, client *http.Client, base string, request request
 
 // serveAPI serves the API of a seeded directory with or without audit, which the
 // shipped binary does not offer.
-func serveAPI(ctx context.Context, dir string, audit bool) error {
+func serveAPI(ctx context.Context, dir, dsn string, audit bool) error {
+	opts := seedOptions{dir: dir}
 	mode := tokenvault.AuditOff
 	if audit {
 		mode = tokenvault.AuditSync
 	}
-	s, err := open(ctx, seedOptions{dir: dir, audit: mode})
+	opts.audit = mode
+	if dsn != "" {
+		at, err := newPool(ctx, dsn)
+		if err != nil {
+			return err
+		}
+		opts.pg = at
+	}
+	s, err := open(ctx, opts)
 	if err != nil {
 		return err
 	}

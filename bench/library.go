@@ -117,25 +117,35 @@ func (b *bench) library(ctx context.Context) ([]result, error) {
 
 // inTurn runs two calls by turns and returns the median time of each.
 func inTurn(n int, a, b func() error) (medianA, medianB time.Duration, err error) {
-	var as, bs []time.Duration
-	for range n {
-		begun := time.Now()
-		if err := a(); err != nil {
-			return 0, 0, err
-		}
-		between := time.Now()
-		if err := b(); err != nil {
-			return 0, 0, err
-		}
-		as, bs = append(as, between.Sub(begun)), append(bs, time.Since(between))
+	as, bs, err := inTurnAll(n, a, b)
+	if err != nil {
+		return 0, 0, err
 	}
 	return median(as), median(bs), nil
 }
 
-func median[T time.Duration | float64](all []T) T {
+// inTurnAll runs two calls by turns and returns all times.
+func inTurnAll(n int, a, b func() error) (as, bs []time.Duration, err error) {
+	for range n {
+		begun := time.Now()
+		if err := a(); err != nil {
+			return nil, nil, err
+		}
+		between := time.Now()
+		if err := b(); err != nil {
+			return nil, nil, err
+		}
+		as, bs = append(as, between.Sub(begun)), append(bs, time.Since(between))
+	}
+	return as, bs, nil
+}
+
+func median[T time.Duration | float64](all []T) T { return quantile(all, 0.5) }
+
+func quantile[T time.Duration | float64](all []T, q float64) T {
 	all = slices.Clone(all)
 	slices.Sort(all)
-	return all[len(all)/2]
+	return all[int(q*float64(len(all)))]
 }
 
 // concurrent compares 64 callers of an audited resolve with 64 callers of the

@@ -19,18 +19,22 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 )
 
 func main() {
 	binary := flag.String("binary", "bin/tokenvault", "the binary to measure")
 	serve := flag.String("serve", "", "serve this data directory (used by bench itself)")
 	audit := flag.Bool("audit", true, "with -serve: write audit entries")
+	dsn := flag.String("dsn", "", "with -serve: of a PostgreSQL database in place of the directory's")
+	only := flag.String("only", "", "a regular expression: the groups of measures to take; default all")
+	store := flag.String("store", "sqlite", "sqlite, or postgres: measure on a PostgreSQL that is started for it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	run := func() error { return measure(ctx, *binary) }
+	run := func() error { return measureOn(ctx, *binary, *store, *only) }
 	if *serve != "" {
-		run = func() error { return serveAPI(ctx, *serve, *audit) }
+		run = func() error { return serveAPI(ctx, *serve, *dsn, *audit) }
 	}
 	if err := run(); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
@@ -56,6 +60,7 @@ func (r result) print() {
 
 // A bench is what the measures share.
 type bench struct {
+	wanted    *regexp.Regexp // by the names of measures
 	dir       string // for what they write
 	binary    string
 	hello     string     // the floor's binary
@@ -63,30 +68,17 @@ type bench struct {
 	seeded    *seeded
 }
 
-func measure(ctx context.Context, binary string) (err error) {
-	dir, err := os.MkdirTemp("", "tokenvault-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{dir: dir, binary: binary, hello: filepath.Join(dir, "hello")}
-	if err := b.build(ctx); err != nil {
-		return err
-	}
-	if b.seeded, err = seed(ctx, seedOptions{dir: filepath.Join(dir, "data")}); err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	for _, m := range []struct {
-		name string
-		run  func(context.Context) ([]result, error)
-	}{
-		{"counters", b.counters},
-		{"library", b.library},
-		{"concurrent", b.concurrent},
-		{"refresh", b.refresh},
-		{"footprint", b.footprint},
-		{"http", b.http},
-	} {
+// A measure gives results.
+type measure struct {
+	name string
+	run  func(context.Context) ([]result, error)
+}
+
+func (b *bench) runAll(ctx context.Context, all []measure) error {
+	for _, m := range all {
+		if !b.wanted.MatchString(m.name) {
+			continue
+		}
 		results, err := m.run(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
@@ -95,7 +87,38 @@ func measure(ctx context.Context, binary string) (err error) {
 			r.print()
 		}
 	}
-	return b.seeded.close(ctx)
+	return nil
+}
+
+func measureOn(ctx context.Context, binary, store, only string) (err error) {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "tokenvault-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b := &bench{wanted: wanted, dir: dir, binary: binary, hello: filepath.Join(dir, "hello")}
+	if err := b.build(ctx); err != nil {
+		return err
+	}
+	if store == "postgres" {
+		return measurePostgres(ctx, b)
+	}
+	if b.seeded, err = seed(ctx, seedOptions{dir: filepath.Join(dir, "data")}); err != nil {
+		return fmt.Errorf("seed: %w", err)
+	}
+	err = b.runAll(ctx, []measure{
+		{"counters", b.counters},
+		{"library", b.library},
+		{"concurrent", b.concurrent},
+		{"refresh", b.refresh},
+		{"footprint", b.footprint},
+		{"http", b.http},
+	})
+	return errors.Join(err, b.seeded.close(ctx))
 }
 
 // build builds the floor as our binary is built.

@@ -55,18 +55,25 @@ const clockTick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go
 
 // cpu returns what the process has used, of user and system time.
 func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	used, _, err := processTimes(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	return used, err
+}
+
+// processTimes reads what a process has used, and its parent, from its stat file.
+func processTimes(file string) (used time.Duration, parent int, err error) {
+	text, err := os.ReadFile(file) //nolint:gosec // of /proc
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may hold anything
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
-		return 0, errors.New("/proc tells less than expected")
+		return 0, 0, errors.New("/proc tells less than expected")
 	}
+	parent, err0 := strconv.Atoi(fields[1])
 	user, err1 := strconv.Atoi(fields[11])
 	system, err2 := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+	return time.Duration(user+system) * clockTick, parent, errors.Join(err0, err1, err2)
 }
 
 // rss returns the resident memory in MiB.

@@ -13,6 +13,7 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/catalog"
 	"github.com/ai-token-vault/tokenvault/seal/keyring"
+	"github.com/ai-token-vault/tokenvault/store/postgres"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
 
@@ -20,8 +21,10 @@ import (
 type seedOptions struct {
 	dir      string
 	driver   string               // of database/sql; default the store's
+	pg       *pool                // default: SQLite
 	audit    tokenvault.AuditMode // default sync
 	provider *tokenvault.Provider // default github
+	others   []tokenvault.Provider
 	flow     tokenvault.Refresher // default none
 }
 
@@ -31,13 +34,14 @@ const keyCount = 256
 
 // seeded is a data directory with one connection and the keys of its agent.
 type seeded struct {
-	store    *sqlite.Store
+	store    tokenvault.Store
+	pool     *pool // of PostgreSQL; nil: SQLite
 	sealer   tokenvault.Sealer
 	catalog  *tokenvault.Catalog
 	flow     *seedFlow
 	vault    *tokenvault.Vault
 	provider string
-	path     string // of the database
+	path     string // of the SQLite database
 	keys     []tokenvault.Secret
 	sent     atomic.Int64 // requests so far
 	agent    tokenvault.Actor
@@ -81,14 +85,18 @@ func seed(ctx context.Context, opts seedOptions) (*seeded, error) {
 	if err := s.connect(ctx, s.agent); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
+	return s, s.makeKeys(ctx)
+}
+
+func (s *seeded) makeKeys(ctx context.Context) error {
 	for range keyCount {
 		_, key, err := s.vault.CreateAPIKey(ctx, admin(), tokenvault.APIKeyInput{Name: "bench", Kind: tokenvault.ActorAgent, Owner: s.agent.Owner})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s.keys = append(s.keys, key)
 	}
-	return s, nil
+	return nil
 }
 
 // nextKey returns the key whose turn it is.
@@ -103,23 +111,26 @@ func agentOf(user string) tokenvault.Actor {
 	return tokenvault.Actor{Kind: tokenvault.ActorAgent, ID: "bench", Owner: tokenvault.Owner{Tenant: tokenvault.DefaultTenant, UserID: user}}
 }
 
+func userOf(agent tokenvault.Actor) tokenvault.Actor {
+	return tokenvault.Actor{Kind: tokenvault.ActorUser, ID: agent.Owner.UserID, Owner: agent.Owner}
+}
+
 // open opens the data directory, creating it if need be.
 func open(ctx context.Context, opts seedOptions) (*seeded, error) {
 	if err := os.MkdirAll(opts.dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &seeded{flow: &seedFlow{refresher: opts.flow}, provider: "github", path: filepath.Join(opts.dir, "tokenvault.db")}
-	var err error
-	if opts.provider != nil {
-		s.provider = opts.provider.ID
-		s.catalog, err = tokenvault.NewCatalog(*opts.provider)
-	} else {
-		s.catalog, err = catalog.Load()
+	s := &seeded{pool: opts.pg, flow: &seedFlow{refresher: opts.flow}, provider: "github", path: filepath.Join(opts.dir, "tokenvault.db")}
+	github := catalog.GitHub()
+	if opts.provider == nil {
+		opts.provider = &github
 	}
-	if err != nil {
+	s.provider = opts.provider.ID
+	var err error
+	if s.catalog, err = tokenvault.NewCatalog(append(opts.others, *opts.provider)...); err != nil {
 		return nil, err
 	}
-	if s.store, err = sqlite.Open(ctx, s.path, &sqlite.Options{Driver: opts.driver}); err != nil {
+	if s.store, err = openStore(ctx, s.path, opts); err != nil {
 		return nil, err
 	}
 	_, err = s.store.AnyDataKey(ctx)
@@ -128,6 +139,13 @@ func open(ctx context.Context, opts seedOptions) (*seeded, error) {
 	}
 	s.vault, err = s.newVault(opts.audit)
 	return s, err
+}
+
+func openStore(ctx context.Context, path string, opts seedOptions) (tokenvault.Store, error) {
+	if opts.pg != nil {
+		return postgres.New(ctx, opts.pg.Pool, nil)
+	}
+	return sqlite.Open(ctx, path, &sqlite.Options{Driver: opts.driver})
 }
 
 func (s *seeded) newVault(audit tokenvault.AuditMode) (*tokenvault.Vault, error) {
@@ -139,8 +157,12 @@ func (s *seeded) newVault(audit tokenvault.AuditMode) (*tokenvault.Vault, error)
 
 // connect takes the way that the agent's user takes.
 func (s *seeded) connect(ctx context.Context, agent tokenvault.Actor) error {
-	user := tokenvault.Actor{Kind: tokenvault.ActorUser, ID: agent.Owner.UserID, Owner: agent.Owner}
-	_, err := s.vault.Resolve(ctx, agent, s.request())
+	return s.connectTo(ctx, agent, s.request())
+}
+
+func (s *seeded) connectTo(ctx context.Context, agent tokenvault.Actor, req tokenvault.ResolveRequest) error {
+	user := userOf(agent)
+	_, err := s.vault.Resolve(ctx, agent, req)
 	required, ok := errors.AsType[*tokenvault.AuthRequiredError](err)
 	if !ok {
 		return cmp.Or(err, errors.New("no auth request"))
@@ -154,7 +176,7 @@ func (s *seeded) connect(ctx context.Context, agent tokenvault.Actor) error {
 		return err
 	}
 	_, err = s.vault.FinishConnect(ctx, user, tokenvault.Return{
-		AppID: s.vault.AppID("", s.provider), State: tokenvault.NewSecret(u.Query().Get("state")),
+		AppID: s.vault.AppID("", req.ProviderID), State: tokenvault.NewSecret(u.Query().Get("state")),
 		Code: tokenvault.NewSecret("code"), Browser: redirect.CookieValue,
 	})
 	return err
@@ -170,5 +192,9 @@ func (s *seeded) resolve(ctx context.Context, v *tokenvault.Vault) error {
 }
 
 func (s *seeded) close(ctx context.Context) error {
-	return errors.Join(s.vault.Close(ctx), s.store.Close())
+	err := errors.Join(s.vault.Close(ctx), s.store.Close())
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	return err
 }

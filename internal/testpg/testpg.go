@@ -29,6 +29,7 @@ type Server struct {
 	Port int
 
 	bin, data string
+	settings  []string
 	as        *syscall.Credential // whom the server runs as; nil: whoever runs the tests
 	databases atomic.Int64
 }
@@ -54,8 +55,9 @@ func (s *Server) Close() {
 	_ = os.RemoveAll(filepath.Dir(s.data))
 }
 
-// New initializes a cluster and starts a server on it.
-func New() (*Server, error) {
+// New initializes a cluster and starts a server on it, with settings such as
+// "shared_buffers=1GB" beside those of the tests.
+func New(settings ...string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func New() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, data: filepath.Join(dir, "data")}
+	s := &Server{bin: bin, data: filepath.Join(dir, "data"), settings: settings}
 	if err := s.initialize(dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -119,6 +121,9 @@ func (s *Server) Start() error {
 	// machine needs fsync, and no test has one.
 	settings := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 "+
 		"-c fsync=off -c log_parameter_max_length_on_error=0", s.Port)
+	for _, setting := range s.settings { // the last of a name counts
+		settings += " -c " + setting
+	}
 	return s.control("start", "-w", "-l", s.Log(), "-o", settings)
 }
 
