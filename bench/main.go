@@ -61,7 +61,7 @@ func (r result) print() {
 // A bench is what the measures share.
 type bench struct {
 	wanted    *regexp.Regexp // by the names of measures
-	dir       string // for what they write
+	dir       string         // for what they write
 	binary    string
 	hello     string     // the floor's binary
 	statement *statement // that a resolve runs

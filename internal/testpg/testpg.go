@@ -121,8 +121,8 @@ func (s *Server) Start() error {
 	// machine needs fsync, and no test has one.
 	settings := fmt.Sprintf("-p %d -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c max_connections=200 "+
 		"-c fsync=off -c log_parameter_max_length_on_error=0", s.Port)
-	for _, setting := range s.settings { // the last of a name counts
-		settings += " -c " + setting
+	if len(s.settings) > 0 { // the last of a name counts
+		settings += " -c " + strings.Join(s.settings, " -c ")
 	}
 	return s.control("start", "-w", "-l", s.Log(), "-o", settings)
 }
