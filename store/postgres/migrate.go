@@ -29,7 +29,8 @@ const versionTable = "schema_versions"
 type MigrateOptions struct {
 	Schema string // see [Options.Schema]
 	// AppRole is the role that the server connects as, if it is another one than
-	// the role that migrates. It is granted what the server needs.
+	// the role that migrates. It is granted what the server needs, for which the role
+	// that migrates needs CREATEROLE the first time.
 	AppRole string
 	// HostKeys asks for foreign keys to the host's own tables. Once made they stay,
 	// whether they are asked for or not: see [DropHostKeys].
@@ -146,23 +147,44 @@ func newProvider(db *sql.DB, log *slog.Logger) (*goose.Provider, error) {
 		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
 }
 
-// grant lets the server's role use the schema.
+// grant lets the server's role use the schema. What {schema}_system owns, only a
+// member can grant: the migrating role is one for a moment, unless the server's role
+// has what it needs.
 func grant(ctx context.Context, db *sql.DB, schema string, opts *MigrateOptions) error {
 	if opts == nil || opts.AppRole == "" {
 		return nil
 	}
-	role, in := pgx.Identifier{opts.AppRole}.Sanitize(), pgx.Identifier{schema}.Sanitize()
-	for _, text := range []string{
+	role, in, system := pgx.Identifier{opts.AppRole}.Sanitize(), pgx.Identifier{schema}.Sanitize(), pgx.Identifier{schema + "_system"}.Sanitize()
+	var has bool
+	var views string
+	err := db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT FROM pg_proc WHERE pronamespace = $2::regnamespace AND NOT has_function_privilege($1, oid, 'EXECUTE'))
+			AND bool_and(has_table_privilege($1, oid, 'SELECT')), string_agg(oid::regclass::text, ', ')
+		FROM pg_class WHERE relnamespace = $2::regnamespace AND relkind = 'v'`, opts.AppRole, in).Scan(&has, &views)
+	if err != nil {
+		return err
+	}
+	statements := []string{
 		`GRANT USAGE ON SCHEMA ` + in + ` TO ` + role,
 		`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ` + in + ` TO ` + role,
 		`GRANT USAGE ON ALL SEQUENCES IN SCHEMA ` + in + ` TO ` + role,
-		`GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ` + in + ` TO ` + role,
-	} {
-		if _, err := db.ExecContext(ctx, text); err != nil {
+	}
+	if !has {
+		statements = append(statements, `GRANT `+system+` TO CURRENT_USER`,
+			`GRANT SELECT ON `+views+` TO `+role,
+			`GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA `+in+` TO `+role,
+			`REVOKE `+system+` FROM CURRENT_USER`)
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	for _, text := range statements {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return err
 		}
 	}
-	return nil
+	return tx.Commit()
 }
 
 // SQL returns the statements of all steps in order, for somebody who runs them by

@@ -202,3 +202,45 @@ func TestABypassIsTold(t *testing.T) {
 		})
 	}
 }
+
+// The role of the server may be another one than that which migrates, and needs
+// nothing but its grants. Later steps need no CREATEROLE.
+func TestTheServersRoleIsGrantedWhatItNeeds(t *testing.T) {
+	dsn := server.Database(t)
+	owner := databaseOf(t, dsn)
+	app := owner + "_app"
+	server.Exec(t, "postgres", `CREATE ROLE `+app+` LOGIN`)
+	opts := &MigrateOptions{AppRole: app}
+	if _, err := Migrate(t.Context(), dsn, opts); err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, "postgres", `ALTER ROLE `+owner+` NOCREATEROLE`)
+	if _, err := Migrate(t.Context(), dsn, opts); err != nil {
+		t.Errorf("again, without CREATEROLE: %v", err)
+	}
+	s := openAt(t, strings.Replace(dsn, owner+"@", app+"@", 1), nil)
+	fill(t, s, "t1")
+	alice := tokenvault.Owner{Tenant: "t1", UserID: "alice"}
+	for name, call := range map[string]func() error{
+		"ping": func() error { return s.Ping(t.Context()) },
+		"find": func() error {
+			_, err := s.FindUsable(t.Context(), tokenvault.FindQuery{Owner: alice, ProviderID: "github"})
+			return err
+		},
+		"claim":   func() error { _, err := s.ClaimJobs(t.Context(), 1, time.Minute); return err },
+		"sweep":   func() error { _, err := s.ExpireAuthRequests(t.Context(), 1); return err },
+		"any key": func() error { _, err := s.AnyDataKey(t.Context()); return err },
+		"keys":    func() error { _, err := s.ListDataKeys(t.Context(), "", tokenvault.DataKey{}, 10); return err },
+		"API key": func() error { _, err := s.GetAPIKey(t.Context(), "key_t1"); return err },
+		"delete":  func() error { _, err := s.DeleteOwner(t.Context(), tokenvault.OwnerDeletion{Owner: alice}); return err },
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, query := range []string{`DELETE FROM tokenvault.hot_connections`, `SET ROLE tokenvault_system`, `CREATE TABLE tokenvault.mine ()`} {
+		if _, err := s.pool.Exec(t.Context(), query); err == nil {
+			t.Errorf("the server's role may %s", query)
+		}
+	}
+}
