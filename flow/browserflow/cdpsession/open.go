@@ -37,6 +37,7 @@ func (s *Session) Open(ctx context.Context, conn *cdp.Conn) error {
 	}
 	s.phase = tokenvault.BrowserOpen
 	s.goes(s.draw)
+	s.goes(s.watchSigns)
 	s.used()
 	s.changed()
 	s.redraw()
@@ -80,11 +81,14 @@ func (s *Session) prepare(ctx context.Context) error {
 		return err
 	}
 	if state := s.opts.Request.State; !state.IsZero() {
-		if err := s.restore(ctx, state); err != nil {
+		if err := s.restore(ctx, tab, state); err != nil {
 			return err
 		}
 	}
-	return s.navigate(ctx, tab, s.login.URL)
+	if s.first == "" {
+		return nil
+	}
+	return s.navigate(ctx, tab, s.first)
 }
 
 // inContext adds the session's browser context to a command's parameters.

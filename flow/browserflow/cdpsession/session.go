@@ -78,7 +78,9 @@ type Session struct {
 	seq           uint32
 	inflight      int // inputs that the browser has not answered
 
-	signs signs
+	signs  signs
+	mirror mirror
+	first  string // where the first tab goes; empty: nowhere
 }
 
 // New returns a session that waits for its turn. Its time runs from now.
@@ -92,6 +94,7 @@ func New(opts Options) *Session {
 	if r.Provider.Login != nil {
 		s.login = *r.Provider.Login
 	}
+	s.first, s.signs = s.login.URL, newSigns(s.login)
 	s.opts.Tabs = cmp.Or(opts.Tabs, defaultTabs)
 	s.opts.Request.IdleLimit = cmp.Or(r.IdleLimit, defaultIdle)
 	if s.opts.MayVisit == nil {
