@@ -54,6 +54,38 @@ func TestR7AZombieIsFenced(t *testing.T) {
 	}
 }
 
+// A process that is told to end does not wait for a lease that another one holds,
+// and takes none any more.
+func TestAWaitForAnotherProcessEndsWithTheVault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.connect(t, "read")
+		r.clock.advance(2 * time.Hour)
+		answer := make(chan struct{})
+		r.flow.outcome = func(n int, _ tokenvault.RefreshInput) tokenvault.RefreshOutcome {
+			<-answer
+			return rotated(n)
+		}
+		refreshing, other := make(chan error, 1), r.another(t, nil)
+		go func() { _, err := r.resolve(t, "read"); refreshing <- err }()
+		synctest.Wait()
+		waiting := make(chan error, 1)
+		go func() { _, err := other.resolve(t, "read"); waiting <- err }()
+		synctest.Wait()
+		begun := time.Now()
+		if err := other.Close(t.Context()); err != nil || time.Since(begun) != 0 {
+			t.Errorf("closed after %v, %v, want at once", time.Since(begun), err)
+		}
+		if err := <-waiting; !errors.Is(err, tokenvault.ErrClosed) {
+			t.Errorf("who waited got %v, want ErrClosed", err)
+		}
+		close(answer)
+		if err := <-refreshing; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // R13: a provider that takes scopes away with a refresh: what is left is recorded,
 // and a call that needs more pauses for its owner.
 func TestR13AScopeDowngradeIsRecordedAndTold(t *testing.T) {

@@ -134,6 +134,8 @@ func (v *Vault) takeTurns(ctx context.Context, p Provider, c SealedConnection, f
 		}
 		select {
 		case <-time.After(min(retryIn, pause)):
+		case <-v.work.closing:
+			return Connection{}, Credential{}, ErrClosed // another lease could outlive the drain
 		case <-patience:
 			return Connection{}, Credential{}, fmt.Errorf("another process is refreshing: %w", ErrUnavailable)
 		}

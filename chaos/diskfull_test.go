@@ -40,7 +40,7 @@ func TestR8AFullDiskLosesNothing(t *testing.T) {
 		n.faults++
 		n.lost += w.mend(t, l, users, &n)
 	}
-	n.unexplained += l.stale + w.missingReleases(t, l)
+	n.unexplained += l.stale + w.missingReleases(t, l.runs)
 	n.report(t, "disk-full-refresh")
 	if n.lost > 0 {
 		t.Errorf("%d grants lost by a full disk", n.lost)
@@ -83,7 +83,7 @@ func (w *world) insist(t *testing.T, l *ledger, agent *client.Client, user strin
 		token, err := agent.Resolve(ctx, request(user, run))
 		cancel()
 		if err == nil {
-			l.release(user, run, token.Version, w.accepted(t, token.AccessToken))
+			l.release(user, run, token.Version, w.accepted(t, user, token.AccessToken))
 			return
 		}
 		if _, asked := errors.AsType[*tokenvault.AuthRequiredError](err); asked {

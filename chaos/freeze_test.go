@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ai-token-vault/tokenvault/internal/testop"
 )
 
 // R7: a process that is frozen while it refreshes, and wakes up after its lease
@@ -15,7 +17,18 @@ import (
 // of the root package is the short one.
 func TestR7AFrozenProcessIsFenced(t *testing.T) {
 	w := newWorld(t, filepath.Join(t.TempDir(), "data"))
-	frozen, other := w.serve(t), w.serve(t)
+	w.freezePastALease(t, w.serve(t), w.serve(t), "sigstop")
+}
+
+// The same with replicas, on the clock of PostgreSQL; TestR7AFrozenReplicaIsFenced is
+// the short one.
+func TestR7AReplicaFrozenPastItsLeaseIsFenced(t *testing.T) {
+	w := newReplicas(t, testop.Options{})
+	w.freezePastALease(t, w.replica(t), w.replica(t), "pg-sigstop-lease")
+}
+
+func (w *world) freezePastALease(t *testing.T, frozen, other *process, name string) {
+	t.Helper()
 	w.connect(t, "ada")
 	w.expire(t, "ada")
 	n := tally{faults: 1}
@@ -53,5 +66,5 @@ func TestR7AFrozenProcessIsFenced(t *testing.T) {
 		n.unexplained++
 		t.Errorf("the frozen process changed %+v to %+v", taken, now)
 	}
-	n.report(t, "sigstop")
+	n.report(t, name)
 }

@@ -73,7 +73,7 @@ func TestK7ARestoredBackupIsNoReuseStorm(t *testing.T) {
 	}
 	for _, user := range append(used, "idle") {
 		token, err := agents[0].Resolve(t.Context(), request(user, "after"))
-		if err != nil || !w.accepted(t, token.AccessToken) {
+		if err != nil || !w.accepted(t, user, token.AccessToken) {
 			n.unexplained++
 			t.Errorf("%s: %v", user, err)
 		}

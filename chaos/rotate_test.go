@@ -72,7 +72,7 @@ func TestK4KilledRotationsUnderTraffic(t *testing.T) {
 	}
 	p.end(t, syscall.SIGTERM)
 	n.lost += w.mend(t, l, users, &n)
-	n.unexplained += l.stale + w.missingReleases(t, l)
+	n.unexplained += l.stale + w.missingReleases(t, l.runs)
 	n.report(t, "rotation")
 	if n.lost > 0 {
 		t.Errorf("%d grants lost by rotation", n.lost)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,12 +30,17 @@ const (
 	never        = 1 << 30
 )
 
-// rounds is how often a fault happens.
-func rounds() int {
-	if long() {
-		return 50
+// rounds is how often a fault happens. CHAOS_ROUNDS shortens the long forms.
+func rounds() int { return roundsOr(5) }
+
+func roundsOr(few int) int {
+	if !long() {
+		return few
 	}
-	return 5
+	if n, err := strconv.Atoi(os.Getenv("CHAOS_ROUNDS")); err == nil {
+		return n
+	}
+	return 50
 }
 
 func long() bool { return os.Getenv("CHAOS") != "" }
@@ -49,7 +56,8 @@ func (n *tally) report(t *testing.T, name string) {
 	}
 }
 
-// A world is one data directory, the provider, and whoever runs on them.
+// A world is one data directory or PostgreSQL database, the provider, and whoever
+// runs on them.
 type world struct {
 	op      *testop.OP
 	dir     string // the data directory
@@ -60,15 +68,14 @@ type world struct {
 	key     tokenvault.Secret
 	db      *sql.DB
 	backend tokenvault.Actor
+	beside  []provider
+
+	database // the zero database is SQLite
 }
 
 func newWorld(t *testing.T, dir string) *world {
 	t.Helper()
-	w := &world{op: testop.Start(t, testop.Options{AccessTTL: "3600"}), dir: dir, binary: filepath.Join(t.TempDir(), "tokenvault")}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", w.binary, "../cmd/tokenvault")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	w := &world{op: testop.Start(t, testop.Options{AccessTTL: "3600"}), dir: dir, binary: build(t)}
 	w.cfg = w.config(t)
 	w.open(t)
 	w.register(t)
@@ -83,60 +90,101 @@ func (w *world) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = opened.Close(context.Background()) })
-	db, err := sql.Open("sqlite", "file:"+w.cfg.DatabasePath()+"?_pragma=busy_timeout(10000)")
+	w.opened = opened
+	w.look(t)
+}
+
+// look connects to the database behind the vault's back.
+func (w *world) look(t *testing.T) {
+	t.Helper()
+	driver, dsn := "sqlite", "file:"+w.cfg.DatabasePath()+"?_pragma=busy_timeout(10000)"
+	if w.pg != nil {
+		driver, dsn = "pgx", w.superuser
+	}
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	w.opened, w.db = opened, db
+	w.db = db
+}
+
+// define writes the definition of a provider to a file.
+func define(t *testing.T, id string, op *testop.OP) (file, host string) {
+	t.Helper()
+	host = strings.TrimPrefix(op.Issuer, "http://")
+	text := fmt.Sprintf(`{id: %[3]s, name: Example ID, service: %[3]s, description: An independent OAuth server., authMethod: oauth2,
+hosts: ["%[1]s"], verified: unverified, oauth2: {issuer: "%[2]s", issRequired: true, authorizationUrl: "%[2]s/auth", tokenUrl: "%[2]s/token",
+userInfoUrl: "%[2]s/me", jwksUrl: "%[2]s/jwks", alwaysScopes: [openid, offline_access], authorizationParams: {prompt: consent}}}`,
+		host, op.Issuer, id)
+	file = filepath.Join(t.TempDir(), id+".yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, host
+}
+
+// A provider is one that is there beside the strict one.
+type provider struct {
+	id string
+	op *testop.OP
 }
 
 func (w *world) config(t *testing.T) server.Config {
 	t.Helper()
-	text := fmt.Sprintf(`{id: idp, name: Example ID, service: idp, description: An independent OAuth server., authMethod: oauth2,
-hosts: ["%[1]s"], verified: unverified, oauth2: {issuer: "%[2]s", issRequired: true, authorizationUrl: "%[2]s/auth", tokenUrl: "%[2]s/token",
-userInfoUrl: "%[2]s/me", jwksUrl: "%[2]s/jwks", alwaysScopes: [openid, offline_access], authorizationParams: {prompt: consent}}}`,
-		strings.TrimPrefix(w.op.Issuer, "http://"), w.op.Issuer)
-	file := filepath.Join(t.TempDir(), "idp.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	var files, hosts []string
+	for _, p := range append(w.beside, provider{providerID, w.op}) {
+		file, host := define(t, p.id, p.op)
+		files, hosts = append(files, file), append(hosts, host)
 	}
-	host := strings.TrimPrefix(w.op.Issuer, "http://")
 	const page = "http://127.0.0.1:1/connected"
-	w.env = append(os.Environ(), "TOKENVAULT_DATA_DIR="+w.dir, "TOKENVAULT_PROVIDER_FILES="+file, "TOKENVAULT_ALLOW_HOSTS="+host,
+	w.env = append(os.Environ(), "TOKENVAULT_DATA_DIR="+w.dir, "TOKENVAULT_PROVIDER_FILES="+strings.Join(files, ","), "TOKENVAULT_ALLOW_HOSTS="+strings.Join(hosts, ","),
 		"TOKENVAULT_LISTEN=127.0.0.1:0", "TOKENVAULT_MODE=verifier", "TOKENVAULT_VERIFY_URL="+page, "TOKENVAULT_LOG_LEVEL=error")
 	return server.Config{
 		DataDir: w.dir, Tenant: "default", Audit: "sync", PublicURL: "http://127.0.0.1:1", Mount: tokenvault.DefaultMount,
-		Mode: "verifier", VerifyURL: page, ProviderFiles: []string{file}, AllowHosts: []string{host},
+		Mode: "verifier", VerifyURL: page, ProviderFiles: files, AllowHosts: hosts,
 	}
 }
 
 // register makes the app, and a key that may act for everybody.
 func (w *world) register(t *testing.T) {
 	t.Helper()
-	v, admin := w.opened.Vault, w.opened.Admin()
-	app, err := v.SetApp(t.Context(), admin, tokenvault.AppInput{
-		ProviderID: providerID, ClientID: "vault-basic", ClientSecret: tokenvault.NewSecret(clientSecret),
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range append(w.beside, provider{providerID, w.op}) {
+		w.app(t, p.id, p.op)
 	}
-	w.op.Callbacks(t, v.CallbackURL(app))
-	_, w.key, err = v.CreateAPIKey(t.Context(), admin, tokenvault.APIKeyInput{Name: "agents", Kind: tokenvault.ActorBackend})
+	var err error
+	_, w.key, err = w.opened.Vault.CreateAPIKey(t.Context(), w.opened.Admin(), tokenvault.APIKeyInput{Name: "agents", Kind: tokenvault.ActorBackend})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.backend = tokenvault.Actor{Kind: tokenvault.ActorBackend, ID: "agents"}
 }
 
+// app makes the app at a provider.
+func (w *world) app(t *testing.T, provider string, op *testop.OP) {
+	t.Helper()
+	app, err := w.opened.Vault.SetApp(t.Context(), w.opened.Admin(), tokenvault.AppInput{
+		ProviderID: provider, ClientID: "vault-basic", ClientSecret: tokenvault.NewSecret(clientSecret),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op.Callbacks(t, w.opened.Vault.CallbackURL(app))
+}
+
 // connect connects, or connects again, a user's account, as the user would.
 func (w *world) connect(t *testing.T, user string) {
+	t.Helper()
+	w.connectAt(t, providerID, user)
+}
+
+func (w *world) connectAt(t *testing.T, provider, user string) {
 	t.Helper()
 	owner := tokenvault.Owner{Tenant: "default", UserID: user}
 	agent, person := w.backend, tokenvault.Actor{Kind: tokenvault.ActorUser, ID: user, Owner: owner}
 	agent.Owner = owner
 	v := w.opened.Vault
-	_, err := v.Resolve(t.Context(), agent, tokenvault.ResolveRequest{ProviderID: providerID, Release: tokenvault.ReleaseToken})
+	_, err := v.Resolve(t.Context(), agent, tokenvault.ResolveRequest{ProviderID: provider, Release: tokenvault.ReleaseToken})
 	required, ok := errors.AsType[*tokenvault.AuthRequiredError](err)
 	if !ok {
 		t.Fatalf("%s: %v, want an AuthRequiredError", user, err)
@@ -147,7 +195,7 @@ func (w *world) connect(t *testing.T, user string) {
 	}
 	q := testop.NewPerson(t, user).Authorize(t, to.URL).Query()
 	_, err = v.FinishConnect(t.Context(), person, tokenvault.Return{
-		AppID: v.AppID("", providerID), State: tokenvault.NewSecret(q.Get("state")), Code: tokenvault.NewSecret(q.Get("code")),
+		AppID: v.AppID("", provider), State: tokenvault.NewSecret(q.Get("state")), Code: tokenvault.NewSecret(q.Get("code")),
 		Iss: q.Get("iss"), Browser: to.CookieValue,
 	})
 	if err != nil {
@@ -158,7 +206,7 @@ func (w *world) connect(t *testing.T, user string) {
 // exec changes rows behind the vault's back.
 func (w *world) exec(t *testing.T, query string, args ...any) {
 	t.Helper()
-	if _, err := w.db.ExecContext(t.Context(), query, args...); err != nil {
+	if _, err := w.db.ExecContext(t.Context(), w.sql(query), args...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -166,14 +214,14 @@ func (w *world) exec(t *testing.T, query string, args ...any) {
 // expire makes a user's access token one that has expired.
 func (w *world) expire(t *testing.T, user string) {
 	t.Helper()
-	w.exec(t, `UPDATE connections SET expires_at = 1 WHERE user_id = ?`, user)
+	w.exec(t, `UPDATE connections SET expires_at = `+w.past()+` WHERE user_id = ?`, user)
 }
 
 // passLeases lets the time of all leases pass, so that nobody has to wait for what
 // a killed process held.
 func (w *world) passLeases(t *testing.T) {
 	t.Helper()
-	w.exec(t, `UPDATE connections SET lease_until = 0`)
+	w.exec(t, `UPDATE connections SET lease_until = `+w.past())
 }
 
 // A stored is what the database says of a user's connection.
@@ -185,7 +233,7 @@ type stored struct {
 
 func (w *world) stored(t *testing.T, user string) (s stored) {
 	t.Helper()
-	row := w.db.QueryRowContext(t.Context(), `SELECT status, reason, version, marked FROM connections WHERE user_id = ?`, user)
+	row := w.db.QueryRowContext(t.Context(), w.sql(`SELECT status, reason, version, marked FROM connections WHERE user_id = ?`), user)
 	if err := row.Scan(&s.status, &s.reason, &s.version, &s.marked); err != nil {
 		t.Fatal(err)
 	}
@@ -197,8 +245,8 @@ func (w *world) tokenRequests(t *testing.T) int {
 	return w.op.Stats(t)["POST /token"]
 }
 
-// accepted reports whether the provider takes an access token.
-func (w *world) accepted(t *testing.T, token tokenvault.Secret) bool {
+// accepted reports whether the provider takes an access token for a user's.
+func (w *world) accepted(t *testing.T, user string, token tokenvault.Secret) bool {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.op.Issuer+"/me", http.NoBody)
 	if err != nil {
@@ -209,13 +257,18 @@ func (w *world) accepted(t *testing.T, token tokenvault.Secret) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = res.Body.Close()
-	return res.StatusCode == http.StatusOK
+	defer func() { _ = res.Body.Close() }()
+	var who struct {
+		Sub string `json:"sub"`
+	}
+	return res.StatusCode == http.StatusOK && json.NewDecoder(res.Body).Decode(&who) == nil && who.Sub == user
 }
 
 // A process is a running server.
 type process struct {
 	*exec.Cmd
+	name  string // of its database sessions, if these are of PostgreSQL
+	dir   string // its own data directory, if it has one
 	url   string
 	ended chan struct{}
 }
@@ -223,8 +276,14 @@ type process struct {
 // serve starts a server and returns when it serves.
 func (w *world) serve(t *testing.T) *process {
 	t.Helper()
-	p := &process{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), w.binary, "serve"), ended: make(chan struct{})}
-	p.Env, p.Stderr = w.env, os.Stderr
+	p := &process{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), w.binary, "serve")}
+	p.Env = w.env
+	return p.start(t)
+}
+
+func (p *process) start(t *testing.T) *process {
+	t.Helper()
+	p.ended, p.Stderr = make(chan struct{}), t.Output()
 	out, err := p.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ type resolveOutput struct {
 	Scopes       []string   `json:"scopes"`
 	ExpiresAt    *time.Time `json:"expiresAt"`
 	TokenType    string     `json:"tokenType"`
+	Hosts        []string   `json:"hosts" jsonschema:"where it may be sent: host is port 443 by https, host:port as listed"`
 	// AccessToken and Fields are the one place where a secret leaves the vault over
 	// HTTP.
 	AccessToken string            `json:"accessToken,omitempty" jsonschema:"only with release token"`
@@ -48,6 +49,7 @@ func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, i
 	out := resolveOutput{
 		CredentialID: c.ID, Version: c.Version, Scopes: append([]string{}, c.Scopes...),
 		ExpiresAt: instant(c.ExpiresAt), TokenType: "Bearer",
+		Hosts: append([]string{}, access.Provider().Hosts...),
 	}
 	switch c.AuthMethod {
 	case tokenvault.AuthAPIKey:

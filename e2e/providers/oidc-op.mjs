@@ -106,8 +106,45 @@ for (const kind of ['access_token', 'refresh_token', 'device_code', 'authorizati
 }
 provider.on('grant.success', (ctx) => issued.push(...[ctx.oidc.params.code_verifier, ctx.body.id_token].filter(Boolean)));
 
+// Tokens that were refused because they had been used are counted as reused too.
+const refreshes = { granted: 0, refused: 0, reused: 0, held: 0 };
+const isRefresh = (ctx) => ctx.oidc?.params?.grant_type === 'refresh_token';
+provider.on('grant.success', (ctx) => { if (isRefresh(ctx)) refreshes.granted += 1; });
+provider.on('grant.error', (ctx, err) => {
+  if (!isRefresh(ctx)) return;
+  refreshes.refused += 1;
+  if (err.error_detail === 'refresh token already used') refreshes.reused += 1;
+});
+
 let faults = [];
 const stats = {};
+const underWay = new Set();
+let hold = resolvers();
+
+function resolvers() {
+  const held = {};
+  held.promise = new Promise((resolve) => { held.resolve = resolve; });
+  return held;
+}
+
+async function held() {
+  refreshes.held += 1;
+  await hold.promise;
+  refreshes.held -= 1;
+}
+
+function release() {
+  faults = faults.filter((f) => !f.mode.startsWith('hold_'));
+  hold.resolve();
+  hold = resolvers();
+}
+
+async function idle() {
+  // What the system has for us already is read first.
+  for (let turn = 0; turn < 3; turn += 1) await new Promise(setImmediate);
+  await Promise.all(underWay);
+}
+
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Answers in the provider's place; returns false if the mode does not. */
@@ -134,6 +171,17 @@ function answerInstead(ctx, mode, arg) {
 }
 
 provider.use(async (ctx, next) => {
+  const handled = resolvers(); // also if its sender is gone meanwhile
+  underWay.add(handled.promise);
+  try {
+    await next();
+  } finally {
+    underWay.delete(handled.promise);
+    handled.resolve();
+  }
+});
+
+provider.use(async (ctx, next) => {
   if (env.COOP) ctx.set('cross-origin-opener-policy', env.COOP);
   const key = `${ctx.method} ${ctx.path}`;
   stats[key] = (stats[key] ?? 0) + 1;
@@ -142,8 +190,13 @@ provider.use(async (ctx, next) => {
   fault.n -= 1;
   const [mode, arg] = String(fault.mode).split(':');
   if (mode === 'delay_before') await sleep(Number(arg));
+  if (mode === 'hold_before') {
+    await held();
+    if (ctx.req.aborted) return;
+  }
   if (answerInstead(ctx, mode, arg)) return;
   await next();
+  if (mode === 'hold_after_commit') await held();
   if (mode === 'delay_after_commit') await sleep(Number(arg));
   if (mode === 'truncated') {
     const text = JSON.stringify(ctx.body);
@@ -162,6 +215,9 @@ const controlURL = await control({
   'GET /issued': () => [...issued, ...clients.flatMap((c) => c.client_secret ?? [])],
   'POST /faults': async (req) => void faults.push(await readJSON(req)),
   'DELETE /faults': () => { faults = []; },
+  'GET /refreshes': () => refreshes,
+  'GET /idle': idle,
+  'POST /release': release,
   'DELETE /access-tokens': () => tables.get('AccessToken')?.clear(),
   'PUT /jwks': async (req) => { clients.find((c) => c.client_id === 'vault-jwt').jwks = await readJSON(req); },
   'PUT /callbacks': async (req) => {

@@ -151,6 +151,33 @@ func (op *OP) Fault(t testing.TB, path, mode string, n int) {
 	op.control(t, http.MethodPost, "/faults", map[string]any{"path": path, "mode": mode, "n": n}, nil)
 }
 
+// Refreshes are what became of the refresh tokens that a provider from [Start] got.
+type Refreshes struct {
+	Granted int `json:"granted"` // and replaced
+	Refused int `json:"refused"`
+	Reused  int `json:"reused"` // refused, and the grant ended, since they had been used before
+	Held    int `json:"held"`   // requests that a fault holds now
+}
+
+// Refreshes returns what became of refresh tokens so far.
+func (op *OP) Refreshes(t testing.TB) (r Refreshes) {
+	t.Helper()
+	op.control(t, http.MethodGet, "/refreshes", nil, &r)
+	return r
+}
+
+// Release ends the faults that hold requests, and lets these go on.
+func (op *OP) Release(t testing.TB) {
+	t.Helper()
+	op.control(t, http.MethodPost, "/release", nil, nil)
+}
+
+// Idle returns when a provider from [Start] has handled all requests that it had got.
+func (op *OP) Idle(t testing.TB) {
+	t.Helper()
+	op.control(t, http.MethodGet, "/idle", nil, nil)
+}
+
 // Callbacks replaces the redirect URIs of all clients of a provider from [Start].
 func (op *OP) Callbacks(t testing.TB, urls ...string) {
 	t.Helper()

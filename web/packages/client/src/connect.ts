@@ -267,3 +267,11 @@ export function takeReturn(): { authRequestId: string; status: string } | undefi
   history.replaceState(history.state, "", url);
   return { authRequestId, status };
 }
+
+/**
+ * Leads connects through your own application's handler at `basePath`, which proves the user to the vault first:
+ * for `connectUrl`.
+ */
+export function connectThroughApp(basePath = "/api/token-vault"): (request: AuthRequest) => string {
+  return (request) => new URL(`${basePath}/connect/${request.authRequestId}`, location.href).href;
+}

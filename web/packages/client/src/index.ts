@@ -17,6 +17,7 @@ export {
   type Connect,
   type ConnectOptions,
   type ConnectState,
+  connectThroughApp,
   createConnect,
   endOf,
   takeReturn,

@@ -15,7 +15,13 @@ beforeEach(() => {
   vault = new FakeVault();
   opened = [];
   vi.stubGlobal("open", () => {
-    const w = { location: { href: "about:blank" }, closed: false, close: () => void (w.closed = true) };
+    const w = {
+      location: { href: "about:blank" },
+      closed: false,
+      close: () => {
+        w.closed = true;
+      },
+    };
     opened.push(w);
     return w;
   });

@@ -535,7 +535,8 @@ export interface components {
                 signs: {
                     method?: string;
                     pattern?: string;
-                    strategy: string;
+                    /** @enum {string} */
+                    strategy: "url_pattern" | "response_intercept" | "domain_return" | "cookie" | "probe";
                 }[];
                 unless?: string[];
                 url: string;

@@ -587,7 +587,8 @@ export interface components {
                 signs: {
                     method?: string;
                     pattern?: string;
-                    strategy: string;
+                    /** @enum {string} */
+                    strategy: "url_pattern" | "response_intercept" | "domain_return" | "cookie" | "probe";
                 }[];
                 unless?: string[];
                 url: string;
@@ -1081,6 +1082,8 @@ export interface operations {
                         expiresAt: null | string;
                         /** @description only with release token, for tokenType api_key: what the owner entered, by field */
                         fields?: Record<string, never>;
+                        /** @description where it may be sent: host is port 443 by https, host:port as listed */
+                        hosts: string[];
                         scopes: string[];
                         tokenType: string;
                         version: number;

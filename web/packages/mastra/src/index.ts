@@ -1,0 +1,9 @@
+export type { Access } from "./access.js";
+export { asOwner, type Identify, type IdentityContext, identify } from "./identity.js";
+export {
+  type AuthenticatedToolOptions,
+  authRequiredSchema,
+  authResumeSchema,
+  createAuthenticatedTool,
+  type NotRun,
+} from "./tool.js";

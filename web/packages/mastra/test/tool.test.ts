@@ -1,0 +1,174 @@
+import { type AgentClient, createAgentClient } from "@ai-token-vault/client";
+import { Mastra } from "@mastra/core";
+import { Agent } from "@mastra/core/agent";
+import { RequestContext } from "@mastra/core/request-context";
+import { InMemoryStore } from "@mastra/core/storage";
+import { MockLanguageModelV3 } from "ai/test";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { z } from "zod";
+import { asOwner, createAuthenticatedTool } from "../src/index.js";
+import { VaultAndService } from "./vault.js";
+
+let server: VaultAndService;
+let vault: AgentClient;
+
+beforeEach(async () => {
+  server = new VaultAndService();
+  await server.start();
+  vault = createAgentClient({ url: server.url, token: "key" });
+});
+
+afterEach(() => server.stop());
+
+/** A model that calls the tool, and then says what it answered. */
+function scripted() {
+  const usage = { inputTokens: { total: 1 }, outputTokens: { total: 1 } };
+  return new MockLanguageModelV3({
+    doGenerate: async ({ prompt }: { prompt: { role: string; content: { output?: unknown }[] }[] }) => {
+      const last = prompt.at(-1);
+      const answered = last?.role === "tool";
+      return {
+        content: answered
+          ? [{ type: "text", text: JSON.stringify(last?.content[0]?.output) }]
+          : [{ type: "tool-call", toolCallId: "c1", toolName: "list_repos", input: "{}" }],
+        finishReason: { unified: answered ? "stop" : "tool-calls", raw: "" },
+        usage,
+        warnings: [],
+      };
+    },
+  } as never);
+}
+
+const tool = (more: object = {}) =>
+  createAuthenticatedTool({
+    id: "list_repos",
+    description: "List repositories",
+    inputSchema: z.object({}),
+    providerId: "github",
+    requiredScopes: ["repo"],
+    vault,
+    execute: async (_input, access) => ({ repos: await (await access.fetch(`${server.url}/repos`)).json() }),
+    ...more,
+  });
+
+/** An application's process: the runs are in the storage, the rest goes with it. */
+const processOn = (storage: InMemoryStore, made = tool()) =>
+  new Mastra({
+    agents: {
+      a: new Agent({ id: "a", name: "a", instructions: "x", model: scripted(), tools: { list_repos: made } }),
+    },
+    storage,
+    logger: false,
+  }).getAgent("a");
+
+const as = (userId: string) => {
+  const context = new RequestContext();
+  context.set("userId", userId);
+  return { requestContext: context };
+};
+
+test("a run is suspended until its user has connected, also over a restart", async () => {
+  const storage = new InMemoryStore();
+  const first = await processOn(storage).generate("list", as("alice"));
+  expect(first.finishReason).toBe("suspended");
+  expect(first.suspendPayload).toMatchObject({
+    suspendPayload: { type: "auth_required", authRequestId: "ar_1" },
+  });
+  expect(JSON.stringify(first)).not.toContain("token-1");
+  server.connected.add("alice");
+  const restarted = processOn(storage);
+  const done = await asOwner({ userId: "alice" }, () =>
+    restarted.resumeGenerate({ authRequestId: "ar_1", status: "connected" }, { runId: first.runId }),
+  );
+  expect(done.text).toContain('"repos":["a"]');
+});
+
+test("who resumes is asked again: what was stored with the run is not believed", async () => {
+  const storage = new InMemoryStore();
+  const first = await processOn(storage).generate("list", as("alice"));
+  server.connected.add("alice");
+  const nobody = await processOn(storage).resumeGenerate(
+    { authRequestId: "ar_1", status: "connected" },
+    { runId: first.runId },
+  );
+  expect(nobody.text).toContain("Not authenticated");
+  expect(server.resolves).toHaveLength(1);
+});
+
+test("another user who resumes gets an auth request of their own", async () => {
+  const storage = new InMemoryStore();
+  const first = await processOn(storage).generate("list", as("alice"));
+  server.connected.add("alice");
+  const eve = await asOwner({ userId: "eve" }, () =>
+    processOn(storage).resumeGenerate({ authRequestId: "ar_1", status: "connected" }, { runId: first.runId }),
+  );
+  expect(eve.finishReason).toBe("suspended");
+  expect(JSON.stringify(eve)).not.toContain('"a"');
+  expect(server.resolves.at(-1)).toMatchObject({ owner: { userId: "eve" } });
+});
+
+test.each(["declined", "expired", "failed"])("a request that was %s ends the call", async (status) => {
+  const storage = new InMemoryStore();
+  const first = await processOn(storage).generate("list", as("alice"));
+  server.ended = { ar_1: status };
+  const done = await asOwner({ userId: "alice" }, () =>
+    processOn(storage).resumeGenerate({ authRequestId: "ar_1", status: "connected" }, { runId: first.runId }),
+  );
+  expect(done.text).toContain(`auth_${status}`);
+});
+
+test("who resumes too early is suspended again", async () => {
+  const storage = new InMemoryStore();
+  const first = await processOn(storage).generate("list", as("alice"));
+  const early = await asOwner({ userId: "alice" }, () =>
+    processOn(storage).resumeGenerate({ authRequestId: "ar_1", status: "connected" }, { runId: first.runId }),
+  );
+  expect(early.finishReason).toBe("suspended");
+});
+
+const run = (made: ReturnType<typeof tool>, context: object = {}) =>
+  made.execute?.({}, { ...as("alice"), ...context } as never);
+
+test("where nothing can be suspended, the payload is the result", async () => {
+  expect(await run(tool())).toMatchObject({
+    type: "auth_required",
+    connectUrl: "https://vault.example/connect/ar_1",
+  });
+});
+
+test("fifty calls at once share one request", async () => {
+  const made = tool();
+  const results = await Promise.all(Array.from({ length: 50 }, () => run(made)));
+  expect(new Set(results.map((r) => (r as { authRequestId: string }).authRequestId))).toEqual(
+    new Set(["ar_1"]),
+  );
+});
+
+test("nobody is nobody", async () => {
+  expect(await tool().execute?.({}, {} as never)).toEqual({ error: "Not authenticated" });
+  expect(server.resolves).toHaveLength(0);
+});
+
+test("a service's 401 has the credential renewed once", async () => {
+  server.connected.add("alice");
+  server.fresh = "token-2";
+  expect(await run(tool())).toEqual({ repos: ["a"] });
+  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, 1]);
+});
+
+test("the credential goes to the provider's hosts only, and is shown only if asked for", async () => {
+  server.connected.add("alice");
+  const to = (url: string) =>
+    run(tool({ execute: (_: object, access: { fetch(u: string): unknown }) => access.fetch(url) }));
+  for (const url of [
+    "https://evil.example/",
+    `http://localhost:${server.port}/repos`,
+    "http://127.0.0.1:1/",
+    "https://127.0.0.1/",
+  ]) {
+    await expect(to(url)).rejects.toThrow("not a host of the provider");
+  }
+  const reveal = { execute: async (_: object, access: { reveal(): string }) => access.reveal() };
+  await expect(run(tool(reveal))).rejects.toThrow("raw: true");
+  expect(await run(tool({ ...reveal, raw: true }))).toBe("token-1");
+});

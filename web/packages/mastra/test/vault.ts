@@ -1,0 +1,83 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/**
+ * A vault and a service in one process: the vault knows who is connected, and the service who may come in. The
+ * real vault is tried with the example application.
+ */
+export class VaultAndService {
+  connected = new Set<string>();
+  ended: Record<string, string> = {};
+  resolves: Record<string, unknown>[] = [];
+  opened = new Map<string, string>(); // owner → request
+  fresh = "token-1";
+  #server: Server = createServer((req, res) => {
+    let text = "";
+    req.on("data", (chunk) => {
+      text += chunk;
+    });
+    req.on("end", () => {
+      const url = new URL(req.url ?? "", "http://x");
+      const answer = (status: number, body: unknown) => {
+        res.writeHead(status, { "Content-Type": "application/json" });
+        res.end(JSON.stringify(body));
+      };
+      if (url.pathname === "/repos")
+        return answer(req.headers.authorization === `Bearer ${this.fresh}` ? 200 : 401, ["a"]);
+      const body = text ? JSON.parse(text) : {};
+      if (url.pathname.endsWith("/resolve")) {
+        this.resolves.push(body);
+        const user = body.owner?.userId ?? "agent";
+        if (!this.connected.has(user))
+          return answer(428, { code: "auth_required", detail: "x", authRequest: this.requestOf(user) });
+        const version = body.rejectedVersion ? body.rejectedVersion + 1 : 1;
+        return answer(200, {
+          credentialId: "cn_1",
+          version,
+          scopes: ["repo"],
+          expiresAt: null,
+          tokenType: "Bearer",
+          hosts: [`127.0.0.1:${this.port}`],
+          accessToken: `token-${version}`,
+        });
+      }
+      const user = url.searchParams.get("userId") ?? "agent";
+      const id = url.pathname.split("/").at(-1) ?? "";
+      if (this.opened.get(user) !== id) return answer(404, { code: "not_found", detail: "Not found" });
+      return answer(200, this.requestOf(user));
+    });
+  });
+
+  requestOf(user: string) {
+    if (!this.opened.has(user)) this.opened.set(user, `ar_${this.opened.size + 1}`);
+    const id = this.opened.get(user) ?? "";
+    return {
+      type: "auth_required",
+      authRequestId: id,
+      status: this.ended[id] ?? "pending",
+      providerId: "github",
+      providerName: "GitHub",
+      authMethod: "oauth2",
+      reason: "missing",
+      requiredScopes: ["repo"],
+      connectUrl: `https://vault.example/connect/${id}`,
+      message: "Connect GitHub to continue",
+      createdAt: "2026-01-01T00:00:00Z",
+      expiresAt: "2026-01-02T00:00:00Z",
+    };
+  }
+
+  get port() {
+    return (this.#server.address() as AddressInfo).port;
+  }
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+  async start() {
+    await new Promise<void>((ready) => this.#server.listen(0, "127.0.0.1", ready));
+  }
+  async stop() {
+    this.#server.closeAllConnections();
+    await new Promise((done) => this.#server.close(done));
+  }
+}
