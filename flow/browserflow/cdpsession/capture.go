@@ -15,9 +15,10 @@ import (
 // What is read of one origin's databases: tokens are small, and caches are not
 // wanted.
 const (
-	maxDatabases     = 32
-	maxRecords       = 2000 // of one store
-	maxDatabaseBytes = 1 << 20
+	maxDatabases  = 32
+	maxRecords    = 2000      // of one store
+	maxStoreBytes = 512 << 10 // of one store
+	maxAllBytes   = 2 << 20
 )
 
 const captureWithin = 60 * time.Second
@@ -212,7 +213,7 @@ func (s *Session) readOrigins(ctx context.Context, origins []string) (all []toke
 		return nil, "", err
 	}
 	defer done()
-	limits := object{"databases": maxDatabases, "records": maxRecords, "bytes": maxDatabaseBytes}
+	limits := object{"databases": maxDatabases, "records": maxRecords, "bytes": maxStoreBytes, "total": maxAllBytes}
 	for _, origin := range origins {
 		if err := b.visit(ctx, origin); err != nil {
 			return nil, "", err

@@ -59,7 +59,7 @@ async (limits) => {
     });
   const paths = ({ keyPath }) => (keyPath === null ? {} : Array.isArray(keyPath) ? { keyPathArray: keyPath } : { keyPath });
 
-  let left = limits.bytes;
+  let total = limits.total;
   const record = (key, value, inline) => {
     const entry = {};
     const encoded = encode(value);
@@ -69,23 +69,27 @@ async (limits) => {
     else if (!inline) entry.keyEncoded = encodedKey.encoded;
     if ("plain" in encoded) entry.value = encoded.plain;
     else entry.valueEncoded = encoded.encoded;
-    left -= JSON.stringify(entry).length;
-    return left >= 0 ? entry : undefined;
+    return entry;
   };
+  // The records of a store; none of one that is large: it is a cache.
   const records = (store) =>
     new Promise((resolve, reject) => {
       const all = [];
+      let size = 0;
       const request = store.openCursor();
       request.onerror = () => reject(request.error);
       request.onsuccess = () => {
         const cursor = request.result;
-        if (!cursor || all.length >= limits.records || left <= 0) {
+        if (!cursor) {
+          total -= size;
           resolve(all);
           return;
         }
         const entry = record(cursor.primaryKey, cursor.value, store.keyPath !== null);
         if (entry) all.push(entry);
-        cursor.continue();
+        size += entry ? JSON.stringify(entry).length : 0;
+        if (all.length > limits.records || size > Math.min(limits.bytes, total)) resolve([]);
+        else cursor.continue();
       };
     });
   const database = async ({ name, version }) => {
