@@ -29,6 +29,8 @@ const (
 	codeServiceAway     = "service_away"
 	codeServiceError    = "service_error"
 	codeAccountTaken    = "account_taken"
+	codeNoBrowser       = "no_browser"
+	codeNotSignedIn     = "not_signed_in"
 )
 
 // A message is a text with what to do next.
@@ -138,6 +140,16 @@ func codeTexts() []message {
 			codeAdministrator, "Only an administrator may do this",
 			"An account of the whole organization is connected by somebody who administers it. Nothing was changed.",
 			"Ask an administrator of your organization, or connect an account of your own.",
+		},
+		{
+			codeNoBrowser, "No browser is free just now",
+			"The server could not open one. Nothing was connected.",
+			"Wait a minute, then try again. If it stays like this, tell the people who run this service.",
+		},
+		{
+			codeNotSignedIn, "You are not signed in yet",
+			"The vault looked, and nobody was signed in. Nothing was connected.",
+			"Finish signing in, with every step that the service asks for, then try again.",
 		},
 		{
 			codeNoProof, "This service cannot be connected here",

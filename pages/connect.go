@@ -65,7 +65,7 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 	}
 	if code := r.URL.Query().Get(fieldError); code != "" {
 		view.Alert = codeText(knownCode(code))
-		if code == codeAccountMismatch && (plan.Way == tokenvault.WayRedirect || plan.Way == tokenvault.WayDevice) && req.ConnectionID != "" {
+		if code == codeAccountMismatch && (plan.Way == tokenvault.WayRedirect || plan.Way == tokenvault.WayDevice || plan.Way == tokenvault.WayBrowser) && req.ConnectionID != "" {
 			view.offerOther(req.ID)
 		}
 	}

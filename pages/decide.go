@@ -28,6 +28,8 @@ func (h *handler) confirm(w http.ResponseWriter, r *http.Request, actor tokenvau
 		return nil
 	case tokenvault.WayDevice:
 		return h.startDevice(w, r, actor, in, plan.Request)
+	case tokenvault.WayBrowser:
+		return h.startLogin(w, r, actor, in)
 	case tokenvault.WayRedirect, tokenvault.WayConfirm, tokenvault.WayPermit:
 	}
 	return h.start(w, r, actor, in, plan.Request)
@@ -68,6 +70,8 @@ func (h *handler) connectNew(w http.ResponseWriter, r *http.Request, actor token
 		return h.connect(w, r, actor, plan, tokenvault.SubmitConnect{AuthRequestID: req.ID}, in.returnTo)
 	case tokenvault.WayDevice:
 		return h.startDevice(w, r, actor, start, req)
+	case tokenvault.WayBrowser:
+		return h.startLogin(w, r, actor, start)
 	case tokenvault.WayRedirect, tokenvault.WayPermit:
 	}
 	return h.start(w, r, actor, start, req)

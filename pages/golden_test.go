@@ -21,7 +21,7 @@ import (
 var (
 	update = flag.Bool("update", false, "write testdata/*.html")
 	// volatile is what differs from run to run: ids, states and asset hashes.
-	volatile = regexp.MustCompile(`(ar_|cn_|pm_)[a-z2-7]{26}\b|(state=|name="attempt" value=")[A-Za-z0-9_-]{43}|(/assets/[a-z]+-)[0-9a-f]{12}`)
+	volatile = regexp.MustCompile(`(ar_|at_|cn_|pm_)[a-z2-7]{26}\b|(state=|name="attempt" value=")[A-Za-z0-9_-]{43}|(/assets/[a-z]+-)[0-9a-f]{12}`)
 )
 
 func checkGolden(t *testing.T, name string, status int, resp *http.Response) {

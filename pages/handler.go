@@ -3,6 +3,7 @@ package pages
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -46,6 +47,9 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	mux.Handle("POST /connect/{id}/submit", h.user(h.starting(h.submit)))
 	mux.Handle("POST /connect/{id}/permit", h.user(h.permit))
 	mux.Handle("POST /connect/{id}/decline", h.user(h.decline))
+	mux.Handle("GET /connect/{id}/browser", h.user(h.showBrowser))
+	mux.Handle("POST /connect/{id}/browser/finish", h.user(h.finishLogin))
+	mux.Handle("POST /connect/{id}/browser/cancel", h.user(h.cancelLogin))
 	mux.Handle("GET /connect/new", h.user(h.showNew))
 	mux.Handle("POST /connect/new", h.user(h.starting(h.connectNew)))
 	mux.HandleFunc("GET /connect/error", h.showError)
@@ -72,6 +76,12 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 // is why the way to a provider is a page of its own.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// livePolicy also lets the page of a live view talk to our own API.
+func (h *handler) livePolicy() string {
+	socket := strings.Replace(h.vault.PublicURL(), "http", "ws", 1) // not every browser counts it as 'self'
+	return policy + "; connect-src 'self' " + socket
+}
 
 func setHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", policy)

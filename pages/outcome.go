@@ -54,7 +54,8 @@ func administratorView(req tokenvault.AuthRequest) outcome {
 // knownFailure returns the failure code if it is one of ours.
 func knownFailure(code string) string {
 	switch code {
-	case tokenvault.FailScopeNotGranted, tokenvault.FailProvider:
+	case tokenvault.FailScopeNotGranted, tokenvault.FailProvider, tokenvault.FailLoginIdle, tokenvault.FailLoginTimeout,
+		tokenvault.FailLoginInterrupted, tokenvault.FailBrowserCrashed, tokenvault.FailBrowserFailed:
 		return code
 	}
 	return string(tokenvault.AuthFailed)

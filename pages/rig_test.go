@@ -167,6 +167,13 @@ func providers() []tokenvault.Provider {
 				DeviceAuthorizationURL: "https://screen.example/device", DefaultScopes: []string{"read"},
 			},
 		},
+		{
+			ID: "bank", Name: "Bank", Service: "bank", AuthMethod: tokenvault.AuthBrowserLogin, Hosts: []string{"bank.example"},
+			Login: &tokenvault.Login{
+				URL: "https://bank.example/login", Domains: []string{"bank.example"},
+				Signs: []tokenvault.LoginSign{{Strategy: tokenvault.SignCookie, Pattern: "sid"}},
+			},
+		},
 		{ID: "bare", Name: "Bare", Service: "bare", AuthMethod: tokenvault.AuthOAuth2, OAuth2: oauth("bare.example"), Hosts: []string{"bare.example"}},
 	}
 }
@@ -178,6 +185,8 @@ type rig struct {
 	flow    *scriptedFlow
 	desk    *desk
 	now     time.Time
+
+	browsers *browsers
 }
 
 func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig {
@@ -185,7 +194,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig
 	r := &rig{now: time.Date(2026, 11, 23, 9, 30, 0, 0, time.UTC), flow: &scriptedFlow{
 		account: tokenvault.Account{ID: "1", Label: "octocat"}, verification: "https://screen.example/enter?x=1&y=2",
 	}}
-	r.desk = newDesk(t)
+	r.desk, r.browsers = newDesk(t), &browsers{account: tokenvault.Account{ID: "1", Label: "alice"}}
 	r.store = &watched{Store: memory.New(&memory.Options{Clock: func() time.Time { return r.now }})}
 	key, err := keyring.FromKey(tokenvault.NewSecret("5cD0qv1F0mJmJ5m0mGQWq3m0bX8h4mFqk3m7eS3c2mM="))
 	if err != nil {
@@ -199,7 +208,7 @@ func newRig(t *testing.T, auth tokenvault.Authenticator, origins ...string) *rig
 		PublicURL: origin, Origins: origins, ReturnURLs: []string{"https://app.example/done"}, VerifyURL: "https://app.example/verify",
 		DeviceAuthorization: []string{"screen"},
 		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
-			tokenvault.AuthOAuth2: r.flow,
+			tokenvault.AuthOAuth2: r.flow, tokenvault.AuthBrowserLogin: r.browsers,
 			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: []string{r.desk.host()}}),
 		},
 	})

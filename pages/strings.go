@@ -148,6 +148,9 @@ func releaseText(release tokenvault.Release, p tokenvault.Provider) (value, note
 	if p.APIKey != nil {
 		return keyReleaseText(release)
 	}
+	if p.Login != nil {
+		return loginReleaseText(release, p.UsageMode)
+	}
 	provider := p.Name
 	if release == tokenvault.ReleaseToken {
 		return "The agent receives the access token itself.",
@@ -234,6 +237,9 @@ func resultText(req tokenvault.AuthRequest) message {
 			"Close this window, go back, and ask for the same thing again: that makes a new link.",
 		}
 	case tokenvault.AuthPending, tokenvault.AuthFailed:
+	}
+	if m, ok := loginFailure(req); ok {
+		return m
 	}
 	if req.FailureCode == tokenvault.FailScopeNotGranted {
 		return message{

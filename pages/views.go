@@ -123,6 +123,9 @@ func askView(plan tokenvault.ConnectPlan, returnTo string) ask {
 	case tokenvault.WayDevice:
 		v.Action, v.Next, v.Submit = path+"/confirm", codeNext(p.Name), textGetCode
 		return v
+	case tokenvault.WayBrowser:
+		v.Action, v.ScopesTitle, v.Next, v.Submit = path+"/confirm", "", browserNext(p.Name), textOpenBrowser
+		return v
 	case tokenvault.WayRedirect:
 		v.Action = path + "/confirm"
 		return v
@@ -160,6 +163,8 @@ func newView(p tokenvault.Provider, way tokenvault.ConnectWay, in newConnect) as
 		v.Next, v.Submit = confirmNext(p.Name), textSubmit
 	case tokenvault.WayDevice:
 		v.Next, v.Submit = codeNext(p.Name), textGetCode
+	case tokenvault.WayBrowser:
+		v.Next, v.Submit = browserNext(p.Name), textOpenBrowser
 	case tokenvault.WayRedirect, tokenvault.WayPermit:
 	}
 	if in.organization {

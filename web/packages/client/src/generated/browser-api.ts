@@ -35,6 +35,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/auth-requests/{id}/browser-login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read the login of an auth request that was begun last */
+        get: operations["getAuthRequestsIdBrowserLogin"];
+        put?: never;
+        /** Start the browser in which the user signs in, or join the login under way */
+        post: operations["postAuthRequestsIdBrowserLogin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/auth-requests/{id}/decline": {
         parameters: {
             query?: never;
@@ -52,6 +70,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/browser-login/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a login */
+        get: operations["getBrowserLoginId"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/browser-login/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a login, and decline its auth request */
+        post: operations["postBrowserLoginIdCancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/browser-login/{id}/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have it looked at now whether the user is signed in; the answer says how the login stands then */
+        post: operations["postBrowserLoginIdFinish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/browser-login/{id}/ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Get a ticket with which a page of the caller's origin opens the live view, once, within 30 seconds */
+        post: operations["postBrowserLoginIdTicket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/browser-login/{id}/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The live view, as a WebSocket: see docs/live-view.md */
+        get: operations["getBrowserLoginIdView"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/browser-login/complete": {
         parameters: {
             query?: never;
@@ -61,7 +164,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Complete a browser login (not enabled) */
+        /** Have it looked at now whether the user is signed in */
         post: operations["postBrowserLoginComplete"];
         delete?: never;
         options?: never;
@@ -78,7 +181,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Start a browser login (not enabled) */
+        /** Start a browser in which the user signs in, to connect an account of the user's own */
         post: operations["postBrowserLoginStart"];
         delete?: never;
         options?: never;
@@ -93,7 +196,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Status of a browser login (not enabled) */
+        /** Whether the user is signed in. Other than by complete, nobody has to ask for the end */
         get: operations["getBrowserLoginStatus"];
         put?: never;
         post?: never;
@@ -428,10 +531,40 @@ export interface components {
              * @description in the future: in force until then
              */
             revokedAt: null | string;
-            scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions")[];
+            scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions" | "webhooks")[];
             /** @enum {string} */
             state: "active" | "expired" | "revoked";
             userId?: string;
+        };
+        Login: {
+            /** @description whether the signs of a login are there */
+            authenticated: boolean;
+            authRequest: components["schemas"]["AuthRequest"];
+            /** @description reserved until connected; then the connection's */
+            credentialId: string;
+            /** @description of the active tab, without query and fragment */
+            currentUrl?: string;
+            /** Format: date-time */
+            endsAt?: null | string;
+            /** @description the page on which the user sees the browser; null: it is a window on the server */
+            liveViewUrl: null | string;
+            /**
+             * @description checking, not_signed_in, unavailable or account_mismatch
+             * @enum {string}
+             */
+            notice?: "checking" | "not_signed_in" | "unavailable" | "account_mismatch";
+            /**
+             * @description queued, starting, open or ended
+             * @enum {string}
+             */
+            phase: "queued" | "starting" | "open" | "ended";
+            /** @description in the queue, from 1 */
+            position?: number;
+            providerId: string;
+            providerName: string;
+            sessionId: string;
+            /** @description whether the live view shows it */
+            viewable: boolean;
         };
         Permission: {
             agentId: string;
@@ -672,6 +805,80 @@ export interface operations {
             };
         };
     };
+    getAuthRequestsIdBrowserLogin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postAuthRequestsIdBrowserLogin: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description end the login under way and begin anew */
+                    again?: boolean;
+                    height?: number;
+                    /** @description connect another account beside the one that the request names */
+                    newAccount?: boolean;
+                    /** @description CSS pixels of the viewport */
+                    width?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     postAuthRequestsIdDecline: {
         parameters: {
             query?: never;
@@ -703,6 +910,161 @@ export interface operations {
             };
         };
     };
+    getBrowserLoginId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postBrowserLoginIdCancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postBrowserLoginIdFinish: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postBrowserLoginIdTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        expiresAt: string;
+                        /** @description for the first message of the live view */
+                        ticket: string;
+                        /** @description URL of the live view's WebSocket */
+                        viewUrl: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBrowserLoginIdView: {
+        parameters: {
+            query?: {
+                node?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     postBrowserLoginComplete: {
         parameters: {
             query?: never;
@@ -710,8 +1072,29 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": {
+                    providerId: string;
+                    sessionId: string;
+                };
+            };
+        };
         responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        credentialId: string;
+                        /** @description whether the browser stays open for agents */
+                        sessionMode: boolean;
+                        success: boolean;
+                    };
+                };
+            };
             /** @description A problem (RFC 9457) */
             default: {
                 headers: {
@@ -730,8 +1113,36 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description the connection to renew; absent: a new one */
+                    connectionId?: string;
+                    providerId: string;
+                    threadId?: string;
+                };
+            };
+        };
         responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        authEndpoint?: string;
+                        authRequestId: string;
+                        /** @description reserved: there is nothing until the user is signed in */
+                        credentialId: string;
+                        liveViewUrl: null | string;
+                        loginDetectionStrategy: string;
+                        loginSuccessUrlPattern?: string;
+                        loginUrl: string;
+                        sessionId: string;
+                    };
+                };
+            };
             /** @description A problem (RFC 9457) */
             default: {
                 headers: {
@@ -745,13 +1156,29 @@ export interface operations {
     };
     getBrowserLoginStatus: {
         parameters: {
-            query?: never;
+            query?: {
+                loginSuccessUrlPattern?: string;
+                sessionId?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        currentUrl: string;
+                        /** @description waiting or authenticated */
+                        status: string;
+                    };
+                };
+            };
             /** @description A problem (RFC 9457) */
             default: {
                 headers: {

@@ -87,6 +87,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/browser-sessions/{id}/cdp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Drive the signed-in browser of a connection by the Chrome DevTools Protocol, as a WebSocket; id is a credentialId */
+        get: operations["getV1BrowserSessionsIdCdp"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/connections": {
         parameters: {
             query?: never;
@@ -480,10 +497,40 @@ export interface components {
              * @description in the future: in force until then
              */
             revokedAt: null | string;
-            scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions")[];
+            scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions" | "webhooks")[];
             /** @enum {string} */
             state: "active" | "expired" | "revoked";
             userId?: string;
+        };
+        Login: {
+            /** @description whether the signs of a login are there */
+            authenticated: boolean;
+            authRequest: components["schemas"]["AuthRequest"];
+            /** @description reserved until connected; then the connection's */
+            credentialId: string;
+            /** @description of the active tab, without query and fragment */
+            currentUrl?: string;
+            /** Format: date-time */
+            endsAt?: null | string;
+            /** @description the page on which the user sees the browser; null: it is a window on the server */
+            liveViewUrl: null | string;
+            /**
+             * @description checking, not_signed_in, unavailable or account_mismatch
+             * @enum {string}
+             */
+            notice?: "checking" | "not_signed_in" | "unavailable" | "account_mismatch";
+            /**
+             * @description queued, starting, open or ended
+             * @enum {string}
+             */
+            phase: "queued" | "starting" | "open" | "ended";
+            /** @description in the queue, from 1 */
+            position?: number;
+            providerId: string;
+            providerName: string;
+            sessionId: string;
+            /** @description whether the live view shows it */
+            viewable: boolean;
         };
         Permission: {
             agentId: string;
@@ -891,6 +938,34 @@ export interface operations {
             };
         };
     };
+    getV1BrowserSessionsIdCdp: {
+        parameters: {
+            query?: {
+                organizationId?: string;
+                release?: string;
+                runId?: string;
+                threadId?: string;
+                userId?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getV1Connections: {
         parameters: {
             query?: {
@@ -1046,6 +1121,11 @@ export interface operations {
                 "application/json": {
                     /** @description connection to use; default: the vault selects */
                     connectionId?: string;
+                    /**
+                     * @description of a browser login, with release token: storage_state (default), cookie_header or raw
+                     * @enum {string}
+                     */
+                    format?: "storage_state" | "cookie_header" | "raw";
                     /** @description owner that a back end acts for */
                     owner?: null | {
                         organizationId?: string;
@@ -1064,6 +1144,8 @@ export interface operations {
                     scopes?: string[];
                     /** @description the conversation, for audit */
                     threadId?: string;
+                    /** @description the address that a cookie_header is for */
+                    url?: string;
                 };
             };
         };
@@ -1077,6 +1159,10 @@ export interface operations {
                     "application/json": {
                         /** @description only with release token */
                         accessToken?: string;
+                        /** @description only with release token: an object as Playwright's storageState */
+                        browserState?: Record<string, never>;
+                        /** @description only with release token and format cookie_header */
+                        cookieHeader?: string;
                         credentialId: string;
                         /** Format: date-time */
                         expiresAt: null | string;
@@ -1086,7 +1172,13 @@ export interface operations {
                         hosts: string[];
                         scopes: string[];
                         tokenType: string;
+                        /** @description of the browser in which the user signed in: services may want the same */
+                        userAgent?: string;
                         version: number;
+                        viewport?: null | {
+                            height: number;
+                            width: number;
+                        };
                     };
                 };
             };
@@ -1254,7 +1346,7 @@ export interface operations {
                     name: string;
                     organizationId?: string;
                     /** @description what the key opens; default: all that its kind can have */
-                    scopes?: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions")[];
+                    scopes?: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions" | "webhooks")[];
                     /** @description 0: until revoked */
                     ttlSeconds?: number;
                     userId?: string;
@@ -1291,7 +1383,7 @@ export interface operations {
                          * @description in the future: in force until then
                          */
                         revokedAt: null | string;
-                        scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions")[];
+                        scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions" | "webhooks")[];
                         /** @enum {string} */
                         state: "active" | "expired" | "revoked";
                         userId?: string;
@@ -1389,7 +1481,7 @@ export interface operations {
                          * @description in the future: in force until then
                          */
                         revokedAt: null | string;
-                        scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions")[];
+                        scopes: ("act_for" | "apps" | "audit" | "auth_requests" | "connections" | "jobs" | "keys" | "owners" | "permissions" | "providers" | "resolve" | "sessions" | "webhooks")[];
                         /** @enum {string} */
                         state: "active" | "expired" | "revoked";
                         userId?: string;
