@@ -94,8 +94,8 @@ func (s *Session) onAttached(parent *target, a attached) {
 		s.conn.Send("", "Target.detachFromTarget", object{"sessionId": a.SessionID})
 		return
 	}
-	if parent == nil && s.known(info.TargetID) {
-		return // attached a second time, by somebody else on the same connection
+	if parent == nil && (info.Type != "page" || s.known(info.TargetID)) {
+		return // attached by somebody else on the same connection
 	}
 	t := &target{session: a.SessionID, id: info.TargetID, parent: parent, url: info.URL, title: info.Title, ready: make(chan struct{})}
 	switch {
