@@ -11,6 +11,7 @@ export PATH := $(CURDIR)/.cache/node/node_modules/node/bin:$(PATH)
 GO       ?= go
 FUZZTIME ?= 10s
 AUTO     ?=
+export AUTO
 MODE     ?= local
 STORE    ?= sqlite
 BINARY   := bin/tokenvault
@@ -33,6 +34,10 @@ build: ## Build bin/tokenvault: static, reproducible, no Node needed
 .PHONY: demo
 demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself; MODE=local, session, verifier, assertion or signin; STORE=sqlite or postgres
 	$(GO) run ./examples/demo --mode $(MODE) $(if $(filter postgres,$(STORE)),--postgres) $(if $(AUTO),--auto)
+
+.PHONY: example-nextjs
+example-nextjs: deps build ## Run the Next chat with the vault and an OAuth server; AUTO=1 clicks through by itself
+	node examples/nextjs-chat/run.mjs
 
 .PHONY: test
 test: deps build ## Run every test: vet, race detector, nested modules, TypeScript packages, browser rig

@@ -49,7 +49,7 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
     if (request.method === "GET" && /^\/oauth\/callback(\/[A-Za-z0-9_-]+)?$/.test(path)) {
       return seeOther(`${vaultUrl}${vaultBasePath}${path}${url.search}`);
     }
-    const connect = request.method === "GET" ? connectPath(path, url.searchParams) : undefined;
+    const connect = request.method === "GET" ? connectPath(path, url.searchParams, vaultUrl) : undefined;
     if (connect === undefined && !isPassed(request.method, path))
       return problem(404, "not_found", "Not found");
 
@@ -87,10 +87,17 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
 }
 
 /**
- * The vault's page that a path of ours leads to, or undefined: `/connect/{authRequestId}`, and `/oauth/authorize`
- * as in the reference implementation.
+ * The vault's page that a path of ours leads to, or undefined: `/connect/{authRequestId}`; `/oauth/authorize` as in
+ * the reference implementation; and `/signin?returnTo=…`, where the vault sends browsers that it does not know
+ * (`sign-in-url` in its configuration).
  */
-function connectPath(path: string, query: URLSearchParams): string | undefined {
+function connectPath(path: string, query: URLSearchParams, vaultUrl: string): string | undefined {
+  if (path === "/signin") {
+    const target = URL.canParse(query.get("returnTo") ?? "/", vaultUrl)
+      ? new URL(query.get("returnTo") ?? "/", vaultUrl)
+      : undefined;
+    return target?.origin === vaultUrl ? target.pathname + target.search : "/";
+  }
   const request = /^\/connect\/([A-Za-z0-9_-]+)$/.exec(path);
   const keep = new URLSearchParams();
   for (const name of request

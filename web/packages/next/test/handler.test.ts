@@ -185,6 +185,17 @@ test("a connect begins here and brings the user along, in no URL", async () => {
   expect(seen).toEqual([]);
 });
 
+test("a browser that the vault does not know is brought to the vault's own pages only", async () => {
+  const next = async (returnTo: string) =>
+    /name="next" value="([^"]*)"/.exec(
+      await (await call(`/signin?returnTo=${encodeURIComponent(returnTo)}`)).text(),
+    )?.[1];
+  expect(await next("/connect/ar_1")).toBe("/connect/ar_1");
+  expect(await next("https://vault.example/accounts?x=1")).toBe("/accounts?x=1");
+  for (const other of ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
+    expect(await next(other)).toBe("/");
+});
+
 test("a provider that comes back here is led to the vault", async () => {
   const answer = await call("/oauth/callback?code=canary&state=s");
   expect(answer.status).toBe(303);
