@@ -3,14 +3,17 @@
 package chromium
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -131,6 +134,95 @@ func TestMemoryIsBounded(t *testing.T) {
 				t.Errorf("the other session: %+v", st)
 			}
 		})
+	}
+}
+
+// B4: two people at the same service share nothing.
+func TestB4NothingBleedsBetweenSessions(t *testing.T) {
+	host := site(t, func(w http.ResponseWriter, r *http.Request) {
+		who := ""
+		if c, err := r.Cookie("who"); err == nil {
+			who = c.Value
+		}
+		if name := r.URL.Query().Get("as"); name != "" {
+			http.SetCookie(w, &http.Cookie{Name: "who", Value: who + name, Path: "/", MaxAge: 3600})
+			page("<script>localStorage.who = (localStorage.who ?? '') + '"+name+"'; location = '/home?' + localStorage.who + document.cookie</script>")(w, r)
+			return
+		}
+		page("<title>home</title>")(w, r)
+	})
+	b := newBrowser(t, Options{AllowHosts: []string{host}, MaxSessions: 2})
+	sessions := map[string]tokenvault.BrowserSession{}
+	for _, name := range []string{"alice", "bob"} {
+		sessions[name] = openSession(t, b, login(name, host, "/?as="+name))
+	}
+	check := func(name string) {
+		t.Helper()
+		if err := sessions[name].Await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		state, err := sessions[name].Capture(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []string{"alice", "bob"} {
+			if got := strings.Contains(state.StorageState.Reveal(), other); got != (other == name) {
+				t.Errorf("the state of %s says %t of %s", name, got, other)
+			}
+		}
+	}
+	check("alice")
+	check("bob")
+	if err := sessions["alice"].Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sessions["alice"] = openSession(t, b, login("alice again", host, "/?as=alice")) // nothing is left of the first one either
+	check("alice")
+}
+
+// Ten at once, on however few cores: each is served.
+func TestTenSessionsAtOnce(t *testing.T) {
+	var seen sync.Map
+	host := site(t, func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.URL.RawQuery, true)
+		page("<title>login</title><script>location = '/home?' + location.search.slice(1)</script>")(w, r)
+	})
+	b := newBrowser(t, Options{AllowHosts: []string{host}, MaxSessions: 6})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	var all sync.WaitGroup
+	for i := range 10 {
+		all.Go(func() {
+			s, err := b.Open(ctx, login(fmt.Sprintf("s%d", i), host, fmt.Sprintf("/home?%d", i)))
+			if err == nil {
+				err = errors.Join(awaitOpen(ctx, s), s.Await(ctx), s.Close(ctx))
+			}
+			if err != nil {
+				t.Errorf("session %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	for i := range 10 {
+		if _, ok := seen.Load(fmt.Sprint(i)); !ok {
+			t.Errorf("session %d did not get to its page", i)
+		}
+	}
+}
+
+func awaitOpen(ctx context.Context, s tokenvault.BrowserSession) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := s.Status(ctx)
+		if err != nil || st.Phase == tokenvault.BrowserOpen || st.Phase == tokenvault.BrowserEnded {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -32,6 +32,8 @@ type Options struct {
 	Start func(ctx context.Context, req tokenvault.BrowserRequest) (Browser, error)
 	// MaxSessions is how many run at once. Default 8.
 	MaxSessions int
+	// MaxChecks is how many checks run at once, beside the sessions. Default 2.
+	MaxChecks int
 	// Queue is how many may wait for others to end; below 0: none. Default 32.
 	Queue int
 	// IdleLimit is how long a session goes on without input or view, unless its
@@ -56,6 +58,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	o.MaxSessions = or(o.MaxSessions, 8)
+	o.MaxChecks = or(o.MaxChecks, 2)
 	o.Queue = max(or(o.Queue, 32), 0)
 	o.IdleLimit = or(o.IdleLimit, 5*time.Minute)
 	o.TimeLimit = or(o.TimeLimit, 30*time.Minute)
@@ -72,11 +75,13 @@ func or[T int | time.Duration](value, standard T) T {
 	return value
 }
 
-// A Pool opens sessions, as a [tokenvault.Browser] does. It is safe for concurrent
-// use.
+// A Pool is a [tokenvault.Browser].
 type Pool struct {
-	opts Options
-	work sync.WaitGroup // sessions that are not gone
+	opts    Options
+	work    sync.WaitGroup  // sessions that are not gone, and checks
+	checks  chan struct{}   // a slot each
+	closing context.Context //nolint:containedctx // ends with Close
+	close   context.CancelFunc
 
 	mu       sync.Mutex
 	closed   bool
@@ -85,10 +90,14 @@ type Pool struct {
 	running  int                 // slots taken
 }
 
+var _ tokenvault.Browser = (*Pool)(nil)
+
 // New returns a pool.
 func New(opts Options) *Pool {
 	opts.setDefaults()
-	return &Pool{opts: opts, sessions: make(map[string]*session)}
+	p := &Pool{opts: opts, checks: make(chan struct{}, opts.MaxChecks), sessions: make(map[string]*session)}
+	p.closing, p.close = context.WithCancel(context.Background())
+	return p
 }
 
 // Open fulfils [tokenvault.Browser].
@@ -117,10 +126,11 @@ func (p *Pool) Attach(_ context.Context, id string) (tokenvault.BrowserSession, 
 	return s.face(), nil
 }
 
-// Close ends every session and waits until their browsers are gone.
+// Close ends every session and check, and waits until their browsers are gone.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
+	p.close()
 	all := make([]*session, 0, len(p.sessions))
 	for _, s := range p.sessions {
 		all = append(all, s)
