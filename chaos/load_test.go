@@ -35,11 +35,13 @@ type load struct {
 	retried     int              // calls that failed for now
 	unexplained int
 
-	started chan struct{} // closed at the first release of a round
-	once    *sync.Once
-	stop    chan struct{}
-	giveUp  context.CancelFunc
-	callers sync.WaitGroup
+	started   chan struct{} // closed at the first release of a round
+	once      *sync.Once
+	settle    chan struct{} // closed when impatient callers stop
+	stop      chan struct{} // closed when all do
+	giveUp    context.CancelFunc
+	impatient sync.WaitGroup
+	callers   sync.WaitGroup
 }
 
 // newLoad connects a user for each grant.
@@ -68,13 +70,15 @@ func (l *load) begin(t *testing.T) {
 		for range callersEach {
 			l.callers.Go(func() { l.call(ctx, t, user) })
 		}
+		l.impatient.Go(func() { l.hangUp(ctx, t, user) })
 	}
 	<-l.started
 	someTime(t)
 }
 
 func (l *load) round() {
-	l.started, l.once, l.stop = make(chan struct{}), &sync.Once{}, make(chan struct{})
+	l.started, l.once = make(chan struct{}), &sync.Once{}
+	l.settle, l.stop = make(chan struct{}), make(chan struct{})
 }
 
 // someTime lets up to 300 ms pass, so that faults come at every moment of a refresh.
@@ -87,8 +91,11 @@ func someTime(t *testing.T) {
 	<-time.After(time.Duration(moment.Int64()) * time.Millisecond)
 }
 
-// end stops the callers. Each makes one more call: what the fault left is met.
+// end stops the callers. Each patient one makes one more call: what the fault left
+// is met, and what impatient ones began is waited for.
 func (l *load) end() {
+	close(l.settle)
+	l.impatient.Wait()
 	close(l.stop)
 	l.callers.Wait()
 	l.giveUp()
@@ -97,6 +104,7 @@ func (l *load) end() {
 // abort has all callers give up at once.
 func (l *load) abort() {
 	l.giveUp()
+	l.impatient.Wait()
 	l.callers.Wait()
 }
 
@@ -110,6 +118,26 @@ func (l *load) more(t *testing.T) {
 	}
 	enough := count() + len(l.users)
 	until(t, "credentials are released again", func() bool { return count() >= enough })
+}
+
+// hangUp asks for a user's credential again and again, and hangs up soon each time:
+// what it has begun goes on without anybody who waits for it.
+func (l *load) hangUp(ctx context.Context, t *testing.T, user string) {
+	t.Helper()
+	for ctx.Err() == nil {
+		select {
+		case <-l.settle:
+			return
+		default:
+		}
+		known, run := l.expire(user), rand.Text()
+		soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		token, err := l.agent.Resolve(soon, request(user, run))
+		cancel()
+		if err == nil {
+			l.release(t, user, run, known, token)
+		}
+	}
 }
 
 func (l *load) call(ctx context.Context, t *testing.T, user string) {
@@ -171,9 +199,10 @@ func (l *load) resolve(ctx context.Context, user, run string) (*client.Token, er
 // newest version that anybody has got before.
 func (l *load) expire(user string) int64 {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	known := l.versions[user]
+	l.mu.Unlock()
 	_, _ = l.w.db.Exec(l.w.sql(`UPDATE connections SET expires_at = `+l.w.past()+` WHERE user_id = ?`), user)
-	return l.versions[user]
+	return known
 }
 
 // forNow reports whether a call that failed may work soon: the server is gone, or
