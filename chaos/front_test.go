@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -20,9 +21,9 @@ import (
 type front struct {
 	*httptest.Server
 
-	mu   sync.Mutex
+	mu   sync.RWMutex
 	up   []string // addresses
-	next int
+	next atomic.Int64
 }
 
 func newFront(t *testing.T) *front {
@@ -43,25 +44,16 @@ func newFront(t *testing.T) *front {
 
 // dial connects to the next replica that accepts.
 func (f *front) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	err := errors.New("no replica is up")
-	for _, address := range f.turn() {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	first, err := int(f.next.Add(1)), errors.New("no replica is up")
+	for i := range f.up {
 		var conn net.Conn
-		if conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", address); err == nil {
+		if conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", f.up[(first+i)%len(f.up)]); err == nil {
 			return conn, nil
 		}
 	}
 	return nil, err
-}
-
-// turn returns the addresses, another one first each time.
-func (f *front) turn() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.up) == 0 {
-		return nil
-	}
-	f.next = (f.next + 1) % len(f.up)
-	return slices.Concat(f.up[f.next:], f.up[:f.next])
 }
 
 func (f *front) add(p *process) {
@@ -70,6 +62,7 @@ func (f *front) add(p *process) {
 	f.up = append(f.up, address(p))
 }
 
+// remove returns when nobody connects to p any more.
 func (f *front) remove(p *process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
