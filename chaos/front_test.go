@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +23,8 @@ type front struct {
 	mu   sync.RWMutex
 	up   []string // addresses
 	next atomic.Int64
+
+	failed atomic.Pointer[error] // the last request that no replica answered
 }
 
 func newFront(t *testing.T) *front {
@@ -36,7 +37,10 @@ func newFront(t *testing.T) *front {
 			r.Out.Host = r.In.Host // browsers and servers compare it
 		},
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: f.dial},
-		ErrorLog:  slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // that servers end is what the tests are about
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			f.failed.Store(&err)
+			w.WriteHeader(http.StatusBadGateway)
+		},
 	})
 	t.Cleanup(f.Close)
 	return f
@@ -54,6 +58,14 @@ func (f *front) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		}
 	}
 	return nil, err
+}
+
+// why returns why the last request failed that no replica answered.
+func (f *front) why() error {
+	if err := f.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (f *front) add(p *process) {

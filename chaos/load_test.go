@@ -178,7 +178,7 @@ func (l *load) use(ctx context.Context, t *testing.T, user string) bool {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.unexplained++
-			t.Errorf("%s: a call failed: %v", user, err)
+			t.Errorf("%s: a call failed: %v; the proxy: %v", user, err, l.w.front.why())
 			return false
 		}
 		l.mu.Lock()

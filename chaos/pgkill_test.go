@@ -54,7 +54,9 @@ func TestSIGTERMWaitsForWhatNobodyWaitsFor(t *testing.T) {
 		}()
 		until(t, "the provider has renewed the token", func() bool { return w.op.Refreshes(t).Held == 1 })
 		hangUp()
-		<-answered
+		if err := <-answered; err == nil {
+			t.Error("there was an answer before there could be one")
+		}
 		_ = p.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.ended:

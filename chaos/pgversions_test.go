@@ -70,7 +70,7 @@ func TestR18TwoVersionsServeOneDatabase(t *testing.T) {
 	l := w.newLoad(t, false)
 	up := w.upReplicas(t, 3)
 	var n tally
-	for range roundsOr(1) {
+	for range min(roundsOr(1), 10) { // each replaces six replicas
 		for _, binary := range []string{later, w.binary} {
 			earlier := up[2].Path
 			l.deploy(t, &n, up, 0, binary)
