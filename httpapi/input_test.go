@@ -24,7 +24,7 @@ func TestNoAnswerEchoesWhatWasSent(t *testing.T) {
 				}
 				return r.with(key, method, path, body)
 			}
-			filled := strings.NewReplacer("{id}", canary, "{providerId}", canary, "{appId}", canary).Replace(path)
+			filled := strings.NewReplacer("{id}", canary, "{providerId}", canary, "{appId}", canary, "{deliveryId}", canary).Replace(path)
 			for what, res := range canaryIn(rt, filled, call) {
 				if strings.Contains(res.text, canary) || strings.Contains(res.Header.Get("Location"), canary) && !strings.Contains(rt.pattern, "authorize") {
 					t.Errorf("%s with it in %s: %d %s %s", rt.pattern, what, res.StatusCode, res.Header.Get("Location"), res.text)

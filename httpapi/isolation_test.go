@@ -50,6 +50,10 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 		"POST /auth-requests/{id}/browser-login": true, "GET /auth-requests/{id}/browser-login": true,
 		"GET /browser-login/{id}": true, "POST /browser-login/{id}/finish": true, "POST /browser-login/{id}/cancel": true,
 		"POST /browser-login/{id}/ticket": true, "GET /browser-login/{id}/view": true, "GET /v1/browser-sessions/{id}/cdp": true,
+		// See TestA1AnotherOrganizationsWebhooksDoNotExist.
+		"GET /v1/webhooks/{id}": true, "PUT /v1/webhooks/{id}": true, "DELETE /v1/webhooks/{id}": true, "POST /v1/webhooks/{id}/rotate": true,
+		"POST /v1/webhooks/{id}/test": true, "GET /v1/webhooks/{id}/deliveries": true,
+		"POST /v1/webhooks/{id}/deliveries/{deliveryId}/redeliver": true,
 		// See TestA1AnotherOrganizationsProvidersDoNotExist.
 		"GET /v1/providers/{id}": true, "PUT /v1/providers/{id}": true, "DELETE /v1/providers/{id}": true,
 	}

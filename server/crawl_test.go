@@ -83,7 +83,7 @@ func (s *site) paths(t *testing.T, requestID string) (paths []string) {
 	if err := json.Unmarshal(httpapi.OpenAPI(), &api); err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("{id}", requestID, "{providerId}", "idp", "{appId}", s.AppID("", "idp"))
+	fill := strings.NewReplacer("{id}", requestID, "{providerId}", "idp", "{appId}", s.AppID("", "idp"), "{deliveryId}", "msg_0")
 	for _, path := range slices.Sorted(maps.Keys(api.Paths)) {
 		path = fill.Replace(path)
 		if _, ok := api.Paths[path]; !ok && strings.Contains(path, "{") {

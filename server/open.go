@@ -109,7 +109,7 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, PerHost: cfg.LimitTokenEndpoint, Logger: log}),
 		},
 		DeviceAuthorization: cfg.DeviceAuthorization,
-		ReturnURLs:          cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL, ProbeEvery: cfg.ProbeEvery,
+		ReturnURLs:          cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL, ProbeEvery: cfg.ProbeEvery, WebhookRetention: cfg.WebhookRetention,
 		Audit: audit, Observer: observer, Logger: log,
 	})
 	return err

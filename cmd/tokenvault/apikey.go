@@ -24,7 +24,7 @@ type apiKeyCreateCmd struct {
 	Kind         string        `help:"agent (acts for one owner), backend (names the owner in each call) or admin." enum:"agent,backend,admin" default:"agent"`
 	User         string        `help:"Agent keys: the user that the agent acts for. In mode local: local."`
 	Organization string        `help:"Organization of the owner, or to which a backend or admin key is confined."`
-	Scopes       []string      `help:"What the key opens. An agent's: auth_requests, connections, permissions, providers, resolve. A back end's: these, act_for and sessions. An administrator's: apps, audit, jobs, keys, owners, providers. Default: all of its kind."`
+	Scopes       []string      `help:"What the key opens. An agent's: auth_requests, connections, permissions, providers, resolve. A back end's: these, act_for and sessions. An administrator's: apps, audit, jobs, keys, owners, providers, webhooks. Default: all of its kind."`
 	TTL          time.Duration `help:"How long the key is valid. Default: until revoked." name:"ttl"`
 }
 

@@ -25,7 +25,10 @@ func (jobsListCmd) Help() string {
 	return `Work that follows from a command, such as ending a grant at its provider after it
 was revoked here, is done by any running server and tried again with growing
 pauses. After 12 turns, or at once if it cannot succeed, it is dead: it is kept
-with the code of its last failure. 'tokenvault jobs retry' gives it 12 more turns.`
+with the code of its last failure. 'tokenvault jobs retry' gives it 12 more turns.
+
+Webhooks are delivered by jobs too, with pauses of their own: see 'tokenvault
+webhook deliveries'.`
 }
 
 // Run prints one line a job.

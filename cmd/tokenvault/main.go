@@ -39,6 +39,7 @@ type cli struct {
 	Migrate  migrateCmd  `cmd:"" help:"Bring the schema of a PostgreSQL database up to date."`
 	Owner    ownerCmd    `cmd:"" help:"Delete users and organizations."`
 	Provider providerCmd `cmd:"" help:"List, show, check, define and try providers."`
+	Webhook  webhookCmd  `cmd:"" help:"Register endpoints that are told of changes, and see what they were told."`
 	Connect  connectCmd  `cmd:"" help:"Ask for access as an agent would, and wait until it is there."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

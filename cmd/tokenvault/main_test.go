@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -39,7 +40,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", noRaceSleep)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"keepline": keepLine, "keyid": keyID},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"keepline": keepLine, "keyid": keyID, "grab": grab},
 	})
 }
 
@@ -62,6 +63,19 @@ func keyID(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keyid NAME KEY")
 	}
 	ts.Setenv(args[0], strings.Split(args[1], "_")[1])
+}
+
+// grab puts what matches a pattern in a file into an environment variable: grab NAME
+// FILE PATTERN.
+func grab(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: grab NAME FILE PATTERN")
+	}
+	found := regexp.MustCompile(args[2]).FindString(ts.ReadFile(args[1]))
+	if found == "" {
+		ts.Fatalf("%s has nothing like %s", args[1], args[2])
+	}
+	ts.Setenv(args[0], found)
 }
 
 // command returns the command with nothing of the tester's environment but PATH.

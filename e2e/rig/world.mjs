@@ -76,10 +76,14 @@ oauth2:
   authorizationParams: {prompt: consent}
 `;
 
-/** One vault with all that is around it. Options: mode, coop, device (connect by a code rather than a redirect). */
-export async function startWorld({ mode = 'session', coop = 'same-origin', device = false } = {}) {
+/**
+ * One vault with all that is around it. Options: mode, coop, device (connect by a code rather than a redirect), allow (more
+ * host:port that the vault may reach).
+ */
+export async function startWorld({ mode = 'session', coop = 'same-origin', device = false, allow = [] } = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
   const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode, device);
+  world.allow = allow;
   try {
     await world.start(coop);
   } catch (err) {
@@ -159,6 +163,7 @@ class World {
       TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
     };
     Object.assign(this.env, await this.userSettings());
+    this.env.TOKENVAULT_ALLOW_HOSTS = [this.env.TOKENVAULT_ALLOW_HOSTS, ...this.allow].join(',');
     if (this.device) this.env.TOKENVAULT_DEVICE_AUTHORIZATION = 'idp';
     const { id, secret } = this.device ? deviceClient : client;
     const set = ['app', 'set', 'idp', '--client-id', id, '--secret-file', '-'];
@@ -242,6 +247,16 @@ class World {
     return { status: response.status, body: await response.json() };
   }
 
+  /** Calls the API as an administrator, and returns what it answers. */
+  async administer(method, where, body) {
+    if (!this.keys.has('admin')) {
+      this.keys.set('admin', await run(binary, ['apikey', 'create', 'admin', '--kind', 'admin'], { env: this.env }));
+    }
+    const answer = await this.call('admin', method, where, body);
+    if (answer.status !== 200) throw new Error(`${method} ${where} answered ${answer.status} ${answer.body.code}`);
+    return answer.body;
+  }
+
   /** What an agent's tool call gets: a token, or the request that it waits for. */
   async resolve(user, release = 'token') {
     return this.call(user, 'POST', '/v1/credentials/idp/resolve', { scopes: ['email'], release });
@@ -282,9 +297,7 @@ class World {
     for (const entry of await readdir(data, { recursive: true, withFileTypes: true })) {
       if (entry.isFile()) traces[entry.name] = await readFile(path.join(entry.parentPath, entry.name));
     }
-    const auditor = await run(binary, ['apikey', 'create', 'auditor', '--kind', 'admin'], { env: this.env });
-    this.keys.set('auditor', auditor);
-    traces['the audit'] = Buffer.from(JSON.stringify((await this.call('auditor', 'GET', '/v1/audit?limit=1000')).body));
+    traces['the audit'] = Buffer.from(JSON.stringify(await this.administer('GET', '/v1/audit?limit=1000')));
     return traces;
   }
 }

@@ -380,6 +380,111 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the endpoints that are told of changes (administrators) */
+        get: operations["getV1Webhooks"];
+        put?: never;
+        /** Register an endpoint; the secret that signs its messages is answered this once (administrators) */
+        post: operations["postV1Webhooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an endpoint, without its secret (administrators) */
+        get: operations["getV1WebhooksId"];
+        /** Replace URL, types and state of an endpoint (administrators) */
+        put: operations["putV1WebhooksId"];
+        post?: never;
+        /** Delete an endpoint with its deliveries (administrators) */
+        delete: operations["deleteV1WebhooksId"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what an endpoint was told, the newest first (administrators) */
+        get: operations["getV1WebhooksIdDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/deliveries/{deliveryId}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a message again at once, with its id (administrators) */
+        post: operations["postV1WebhooksIdDeliveriesDeliveryIdRedeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an endpoint a new secret; that of before signs too for a day (administrators) */
+        post: operations["postV1WebhooksIdRotate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an endpoint a message of type webhook.test (administrators) */
+        post: operations["postV1WebhooksIdTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1826,6 +1931,478 @@ export interface operations {
                         expiresAt: string;
                         /** @description sent by the page as Authorization: Bearer */
                         token: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getV1Webhooks: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            /** Format: date-time */
+                            createdAt: string;
+                            enabled: boolean;
+                            id: string;
+                            /** @description whose changes it is told of; absent: everybody's */
+                            organizationId?: string;
+                            /**
+                             * Format: date-time
+                             * @description until when messages are signed with the secret of before too
+                             */
+                            overlapUntil: null | string;
+                            /** @description empty: all, also those to come */
+                            types: string[];
+                            /** Format: date-time */
+                            updatedAt: string;
+                            url: string;
+                        }[];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postV1Webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description default: true */
+                    enabled?: null | boolean;
+                    /** @description whose changes it is told of; default: everybody's */
+                    organizationId?: string;
+                    /** @description default: all, also those to come */
+                    types?: string[];
+                    /** @description https at a public host */
+                    url: string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        createdAt: string;
+                        enabled: boolean;
+                        id: string;
+                        /** @description whose changes it is told of; absent: everybody's */
+                        organizationId?: string;
+                        /**
+                         * Format: date-time
+                         * @description until when messages are signed with the secret of before too
+                         */
+                        overlapUntil: null | string;
+                        /** @description what messages are signed with, shown this once */
+                        secret: string;
+                        /** @description empty: all, also those to come */
+                        types: string[];
+                        /** Format: date-time */
+                        updatedAt: string;
+                        url: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getV1WebhooksId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        createdAt: string;
+                        enabled: boolean;
+                        id: string;
+                        /** @description whose changes it is told of; absent: everybody's */
+                        organizationId?: string;
+                        /**
+                         * Format: date-time
+                         * @description until when messages are signed with the secret of before too
+                         */
+                        overlapUntil: null | string;
+                        /** @description empty: all, also those to come */
+                        types: string[];
+                        /** Format: date-time */
+                        updatedAt: string;
+                        url: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putV1WebhooksId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description default: true */
+                    enabled?: null | boolean;
+                    /** @description absent: all, also those to come */
+                    types?: string[];
+                    url: string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        createdAt: string;
+                        enabled: boolean;
+                        id: string;
+                        /** @description whose changes it is told of; absent: everybody's */
+                        organizationId?: string;
+                        /**
+                         * Format: date-time
+                         * @description until when messages are signed with the secret of before too
+                         */
+                        overlapUntil: null | string;
+                        /** @description empty: all, also those to come */
+                        types: string[];
+                        /** Format: date-time */
+                        updatedAt: string;
+                        url: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteV1WebhooksId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        success: boolean;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getV1WebhooksIdDeliveries: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+                state?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            /** Format: date-time */
+                            attemptedAt: null | string;
+                            attempts: number;
+                            body: Record<string, never>;
+                            /** Format: date-time */
+                            createdAt: string;
+                            /** Format: date-time */
+                            deliveredAt: null | string;
+                            /** @description the code of the last failure */
+                            error?: string;
+                            /** @description the header webhook-id */
+                            id: string;
+                            /**
+                             * Format: date-time
+                             * @description while pending
+                             */
+                            nextTryAt: null | string;
+                            /** @description pending, delivered or dead */
+                            state: string;
+                            /** @description HTTP status of the last answer; absent: there was none */
+                            statusCode?: number;
+                            type: string;
+                        }[];
+                        next?: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postV1WebhooksIdDeliveriesDeliveryIdRedeliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                deliveryId: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        attemptedAt: null | string;
+                        attempts: number;
+                        body: Record<string, never>;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        deliveredAt: null | string;
+                        /** @description the code of the last failure */
+                        error?: string;
+                        /** @description the header webhook-id */
+                        id: string;
+                        /**
+                         * Format: date-time
+                         * @description while pending
+                         */
+                        nextTryAt: null | string;
+                        /** @description pending, delivered or dead */
+                        state: string;
+                        /** @description HTTP status of the last answer; absent: there was none */
+                        statusCode?: number;
+                        type: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postV1WebhooksIdRotate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        createdAt: string;
+                        enabled: boolean;
+                        id: string;
+                        /** @description whose changes it is told of; absent: everybody's */
+                        organizationId?: string;
+                        /**
+                         * Format: date-time
+                         * @description until when messages are signed with the secret of before too
+                         */
+                        overlapUntil: null | string;
+                        /** @description what messages are signed with, shown this once */
+                        secret: string;
+                        /** @description empty: all, also those to come */
+                        types: string[];
+                        /** Format: date-time */
+                        updatedAt: string;
+                        url: string;
+                    };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    postV1WebhooksIdTest: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        attemptedAt: null | string;
+                        attempts: number;
+                        body: Record<string, never>;
+                        /** Format: date-time */
+                        createdAt: string;
+                        /** Format: date-time */
+                        deliveredAt: null | string;
+                        /** @description the code of the last failure */
+                        error?: string;
+                        /** @description the header webhook-id */
+                        id: string;
+                        /**
+                         * Format: date-time
+                         * @description while pending
+                         */
+                        nextTryAt: null | string;
+                        /** @description pending, delivered or dead */
+                        state: string;
+                        /** @description HTTP status of the last answer; absent: there was none */
+                        statusCode?: number;
+                        type: string;
                     };
                 };
             };
