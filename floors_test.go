@@ -60,7 +60,7 @@ func rooms() map[string]room {
 		// What the adapters of a browser share: they import it, and nothing else of their floor does.
 		"flow/browserflow":                  {ours: root},
 		"flow/browserflow/cdpsession":       {ours: root},
-		"flow/browserflow/browsertest":      {ours: root},
+		"flow/browserflow/browsertest":      {ours: append([]string{"flow/browserflow/browsertest/site"}, root...)},
 		"flow/browserflow/pool":             {ours: append([]string{"flow/browserflow/cdpsession"}, root...)},
 		"flow/browserflow/chromium":         {ours: append([]string{"flow/browserflow/cdpsession", "flow/browserflow/pool"}, root...)},
 		"flow/browserflow/browsertest/site": {ours: root}, // the demo's as well

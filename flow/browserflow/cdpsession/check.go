@@ -31,7 +31,6 @@ func Check(ctx context.Context, conn *cdp.Conn, check tokenvault.BrowserCheck, o
 	s := New(opts)
 	s.first = ""
 	if s.login.Probe == nil {
-		s.first = s.login.Landing()
 		s.signs = landed(s.login)
 	}
 	defer func() { _ = s.Close(context.WithoutCancel(ctx)) }()
@@ -92,6 +91,12 @@ func landed(login tokenvault.Login) signs {
 func (s *Session) land(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, landWithin)
 	defer cancel()
+	s.mu.Lock()
+	tab := s.active()
+	s.mu.Unlock()
+	if tab == nil || s.navigate(ctx, tab, s.login.Landing()) != nil {
+		return fmt.Errorf("the landing page does not open: %w", tokenvault.ErrUnavailable)
+	}
 	there := make(chan error, 1)
 	go func() { there <- s.Await(ctx) }()
 	look := time.NewTicker(lookEvery)

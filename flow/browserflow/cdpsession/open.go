@@ -85,10 +85,10 @@ func (s *Session) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.first == "" {
-		return nil
+	if s.first != "" { // not awaited: the service may ask for a name and password first
+		s.conn.Send(tab.session, "Page.navigate", object{"url": s.first})
 	}
-	return s.navigate(ctx, tab, s.first)
+	return nil
 }
 
 // inContext adds the session's browser context to a command's parameters.
