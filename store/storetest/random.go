@@ -328,7 +328,7 @@ func (g *generator) commit() command {
 		return g.settle()
 	}
 	cmd := tokenvault.RefreshCommit{
-		Owner: g.of(c.Owner), ConnectionID: c.ID, Fence: int64(g.random.IntN(5) / 4), Record: g.sealed(),
+		Owner: g.of(c.Owner), ConnectionID: c.ID, Fence: int64(g.random.IntN(5)/4) << 40, Record: g.sealed(), // at times that of a turn which nobody was given
 		ExpiresIn: time.Duration(g.random.IntN(3)) * time.Minute, Scopes: []string{"read"}, Event: g.event(tokenvault.EventRefreshed, c.Owner),
 	}
 	return func(t *testing.T, s tokenvault.Store) (any, error) {
