@@ -2,7 +2,9 @@
 // vault who is signed in, and has a page from which a connect is opened. On any
 // other name the same server is a hostile site.
 import crypto from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
+import path from 'node:path';
 import { listen } from '../providers/loopback.mjs';
 
 export const COOKIE = 'host_session';
@@ -26,6 +28,22 @@ const page = (body) => `<!doctype html><html lang="en"><meta charset="utf-8"><ti
 </script></html>`;
 
 const escape = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
+
+const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css' };
+
+/** Answers with a built file. Its pages run their own scripts only. */
+async function serve(folder, pathname, res) {
+  const file = pathname === '/ui' ? '/index.html' : pathname;
+  const type = types[path.extname(file)];
+  const content = type && !file.includes('..') ? await readFile(path.join(folder, file)).catch(() => undefined) : undefined;
+  if (content === undefined) {
+    res.statusCode = 404;
+    return res.end();
+  }
+  res.setHeader('content-type', type);
+  res.setHeader('content-security-policy', "default-src 'self'; img-src data:; connect-src *; frame-ancestors 'none'; base-uri 'none'");
+  res.end(content);
+}
 
 /**
  * Starts the host at app.corp.localhost; cookies reach vault.corp.localhost too.
@@ -91,6 +109,13 @@ export async function startHost(complete) {
       }
       res.end(page(next ? 'connected' : 'this was not yours'));
     },
+    // What the page of the components needs: a token of its user's session at the vault.
+    '/token': async (req, res) => {
+      const who = session(req);
+      res.statusCode = who ? 200 : 401;
+      res.setHeader('content-type', 'application/json');
+      res.end(JSON.stringify(who ? await host.openSession(who) : null));
+    },
     '/': (_req, res, q) => res.end(page(`<button onclick="open('${escape(q.get('open') ?? '')}', 'connect', 'popup')">Connect</button>`)),
     '/frame': (_req, res, q) => res.end(page(`<iframe src="${escape(q.get('url'))}" width="600" height="400"></iframe>`)),
     '/post': (_req, res, q) => res.end(page(`<form method="post" action="${escape(q.get('url'))}"><button>Win a prize</button></form>`)),
@@ -111,6 +136,7 @@ export async function startHost(complete) {
     res.setHeader('content-type', 'text/html');
     const route = routes[url.pathname];
     if (route) return route(req, res, url.searchParams);
+    if (host.pages && req.headers.host.startsWith('app.')) return serve(host.pages, url.pathname, res);
     res.statusCode = 404;
     res.end();
   });
@@ -121,6 +147,8 @@ export async function startHost(complete) {
     sessionURL: `http://127.0.0.1:${port}/session`,
     keysURL: `http://127.0.0.1:${port}/keys`,
     vault: '', // set once it is known
+    pages: '', // folder of built pages, below /ui; set by who needs them
+    openSession: async () => null, // (who) → what /v1/sessions answers; likewise
     statements: [], // what was said to the vault
     stop: () => {
       server.closeAllConnections();

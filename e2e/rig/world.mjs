@@ -160,7 +160,7 @@ class World {
     this.env = {
       ...process.env, TOKENVAULT_DATA_DIR: path.join(this.dir, 'data'), TOKENVAULT_PROVIDER_FILES: file,
       TOKENVAULT_ALLOW_HOSTS: new URL(this.reached).host, TOKENVAULT_LISTEN: `127.0.0.1:${port}`, TOKENVAULT_PUBLIC_URL: this.vault,
-      TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_MODE: this.mode,
+      TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_RETURN_URLS: `${this.host.origin}/ui`, TOKENVAULT_MODE: this.mode,
     };
     Object.assign(this.env, await this.userSettings());
     this.env.TOKENVAULT_ALLOW_HOSTS = [this.env.TOKENVAULT_ALLOW_HOSTS, ...this.allow].join(',');
@@ -231,11 +231,16 @@ class World {
 
   /** What the host's server does when a browser arrives with a handle: it says who is signed in. */
   async complete(authRequestId, handle, userId) {
+    await this.hostKey();
+    const { body } = await this.call('host', 'POST', `/v1/auth-requests/${authRequestId}/complete`, { owner: { userId }, handle });
+    return body.nextUrl;
+  }
+
+  /** Makes the key of the host's back end, once. */
+  async hostKey() {
     if (!this.keys.has('host')) {
       this.keys.set('host', await run(binary, ['apikey', 'create', 'host', '--kind', 'backend'], { env: this.env }));
     }
-    const { body } = await this.call('host', 'POST', `/v1/auth-requests/${authRequestId}/complete`, { owner: { userId }, handle });
-    return body.nextUrl;
   }
 
   /** Calls the agents' API for a user's agent. */

@@ -32,7 +32,7 @@ export interface ConnectOptions {
   open?: "auto" | "window" | "tab" | "none";
   /** Rewrites the address that is opened, such as to a page of yours that proves the user first. */
   connectUrl?: (request: AuthRequest) => string;
-  /** Where the same tab comes back to; the vault must know it. Default: this page. */
+  /** Where the same tab comes back to: one of the vault's `return-urls`. Default: its own result page. */
   returnTo?: string;
   /** Milliseconds after which waiting ends as expired. Default: the request's own end. */
   timeout?: number;
@@ -82,6 +82,11 @@ export function createConnect(options: ConnectOptions): Connect {
     return next;
   };
   const urlOf = (request: AuthRequest) => options.connectUrl?.(request) ?? request.connectUrl;
+  const withReturn = (url: string) => {
+    const target = new URL(url, page.here());
+    if (options.returnTo) target.searchParams.set("returnTo", new URL(options.returnTo, page.here()).href);
+    return target.href;
+  };
 
   const ask = async () => {
     if (current?.status === "pending") return current;
@@ -153,7 +158,7 @@ export function createConnect(options: ConnectOptions): Connect {
         page.begun(request.authRequestId, true);
         if (here) {
           set({ status: "waiting", request });
-          page.go(withReturn(urlOf(request), options.returnTo ?? page.here()));
+          page.go(withReturn(urlOf(request)));
         } else if (opened || open === "none") {
           opened?.go(urlOf(request));
           set({ status: "waiting", request });
@@ -187,7 +192,7 @@ export function createConnect(options: ConnectOptions): Connect {
       was?.abort();
     },
     openHere() {
-      if (current) page.go(withReturn(urlOf(current), options.returnTo ?? page.here()));
+      if (current) page.go(withReturn(urlOf(current)));
     },
     openAgain() {
       if (!current) return;
@@ -245,12 +250,6 @@ function failureOf(error: unknown, request: AuthRequest | undefined): ConnectSta
     message: error instanceof Error ? error.message : "Something went wrong",
     retryable: !known || error.transient || error.status >= 500,
   };
-}
-
-function withReturn(url: string, returnTo: string): string {
-  const target = new URL(url, returnTo);
-  target.searchParams.set("returnTo", returnTo);
-  return target.href;
 }
 
 /**

@@ -98,7 +98,7 @@ test("without a request, one is asked for", async () => {
 
 test("a blocked window leaves a link, and this tab", async () => {
   page.blocked = true;
-  const connect = createConnect({ client, page, request: vault.request });
+  const connect = createConnect({ client, page, request: vault.request, returnTo: "/chat?thread=7" });
   const done = connect.start();
   await expect.poll(() => connect.state.status).toBe("blocked");
   expect(connect.state).toMatchObject({ url: vault.request.connectUrl });

@@ -16,6 +16,8 @@ export interface ConnectionsListProps {
   onConnect?: ((providerId: string, credentialId?: string) => void) | undefined;
   /** Offers sharing with the user's organization. */
   sharing?: boolean | undefined;
+  /** Level of the providers' headings, below the heading of your page. Default 2. */
+  headingLevel?: number | undefined;
   apiBasePath?: string | undefined;
   className?: string | undefined;
   unstyled?: boolean | undefined;
@@ -58,7 +60,10 @@ export function ConnectionsList(props: ConnectionsListProps) {
         const own = connections.filter((c) => c.providerId === provider.id);
         return (
           <div key={provider.id} className={cls("tv-provider")} data-provider={provider.id}>
-            <h3 className={cls("tv-title")}>{provider.name}</h3>
+            {/* biome-ignore lint/a11y/useSemanticElements: the level is the page's to say */}
+            <div role="heading" aria-level={props.headingLevel ?? 2} className={cls("tv-title")}>
+              {provider.name}
+            </div>
             <ul className={cls("tv-accounts")}>
               {own.map((connection) => (
                 <Row
@@ -222,9 +227,9 @@ function Revoke({ connection, provider, account, revoke, t, cls }: RowProps & { 
         {t("revoke")}
       </button>
       <dialog ref={dialog} className={cls("tv-dialog")} aria-labelledby={title}>
-        <h4 id={title} className={cls("tv-title")}>
+        <p id={title} className={cls("tv-title")}>
           {t("revokeTitle", { account })}
-        </h4>
+        </p>
         <p>{t("revokeText", { provider })}</p>
         {connection.shared && <p>{t("revokeShared")}</p>}
         <div className={cls("tv-actions")}>

@@ -52,15 +52,18 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
   const values = { provider, account: account ?? "", scopes: scopes.join(", ") };
   const classes = [unstyled ? "" : "tv-card", className ?? ""].filter(Boolean).join(" ");
   return (
-    <section
+    // A group rather than a landmark: a chat may show many.
+    // biome-ignore lint/a11y/useSemanticElements: it is no form, so no fieldset
+    <div
+      role="group"
       className={classes || undefined}
       aria-labelledby={title}
       data-status={state.status}
       data-provider={providerId}
     >
-      <h3 id={title} className={unstyled ? undefined : "tv-title"}>
+      <p id={title} className={unstyled ? undefined : "tv-title"}>
         {provider}
-      </h3>
+      </p>
       {/* Said by screen readers when it changes. */}
       <p className={unstyled ? undefined : "tv-text"} role={state.status === "failed" ? "alert" : "status"}>
         {textOf(state, request, t, values)}
@@ -74,7 +77,7 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
           <Action key={action.label} unstyled={unstyled} {...action} />
         ))}
       </div>
-    </section>
+    </div>
   );
 }
 

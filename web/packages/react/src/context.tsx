@@ -10,6 +10,7 @@ import { en, fill, type Strings } from "./strings.js";
 interface Vault {
   client: TokenVaultClient;
   connectUrl?: (request: AuthRequest) => string;
+  returnTo?: string;
   strings: Strings;
 }
 
@@ -20,6 +21,8 @@ export interface TokenVaultProviderProps extends ClientOptions {
   client?: TokenVaultClient;
   /** Rewrites where a connect leads, such as to a page of yours that proves the user to the vault. */
   connectUrl?: (request: AuthRequest) => string;
+  /** Where a connect in the same tab comes back to: one of the vault's `return-urls`, or a path of this page's origin. */
+  returnTo?: string;
   /** Texts to replace, or a whole language, such as `de` of `@ai-token-vault/react/de`. */
   strings?: Partial<Strings>;
   children?: ReactNode;
@@ -27,7 +30,7 @@ export interface TokenVaultProviderProps extends ClientOptions {
 
 /** Says where the vault is, for everything below. Without it the page's own origin is asked. */
 export function TokenVaultProvider(props: TokenVaultProviderProps) {
-  const { children, client, connectUrl, strings, url, apiBasePath, token, fetch } = props;
+  const { children, client, connectUrl, returnTo, strings, url, apiBasePath, token, fetch } = props;
   const vault = useMemo<Vault>(
     () => ({
       client:
@@ -39,9 +42,10 @@ export function TokenVaultProvider(props: TokenVaultProviderProps) {
           ...(fetch === undefined ? {} : { fetch }),
         }),
       ...(connectUrl ? { connectUrl } : {}),
+      ...(returnTo ? { returnTo } : {}),
       strings: { ...en, ...strings },
     }),
-    [client, connectUrl, strings, url, apiBasePath, token, fetch],
+    [client, connectUrl, returnTo, strings, url, apiBasePath, token, fetch],
   );
   return <Context.Provider value={vault}>{children}</Context.Provider>;
 }

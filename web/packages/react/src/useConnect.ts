@@ -26,7 +26,7 @@ export interface UseConnectOptions {
  * another window is seen when this one has the focus.
  */
 export function useConnect(options: UseConnectOptions): { state: ConnectState; connect: Connect } {
-  const { client, connectUrl } = useVault(options.apiBasePath);
+  const { client, connectUrl, returnTo } = useVault(options.apiBasePath);
   const { request, input, open, timeout } = options;
   const key = request?.authRequestId ?? JSON.stringify(input);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new object for the same request is no new connect
@@ -38,8 +38,9 @@ export function useConnect(options: UseConnectOptions): { state: ConnectState; c
         ...(open ? { open } : {}),
         ...(timeout === undefined ? {} : { timeout }),
         ...(connectUrl ? { connectUrl } : {}),
+        ...(returnTo ? { returnTo } : {}),
       }),
-    [client, connectUrl, key, open, timeout],
+    [client, connectUrl, returnTo, key, open, timeout],
   );
   const initial = useMemo<ConnectState>(
     () => (request && request.status !== "pending" ? endOf(request) : connect.state),

@@ -1,0 +1,275 @@
+// The React components in a host's page, against the real vault and an independent OAuth server whose pages send
+// Cross-Origin-Opener-Policy, in browsers that block third-party cookies. With PICTURES=folder every state is kept
+// as a picture there; nothing compares them.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { consent } from '../browser.mjs';
+import { confirm, watch } from './steps.mjs';
+import { startWorld } from './world.mjs';
+
+const web = fileURLToPath(new URL('../../web', import.meta.url));
+const axe = readFileSync(path.join(web, 'node_modules/axe-core/axe.min.js'), 'utf8');
+const pages = mkdtempSync(path.join(os.tmpdir(), 'tokenvault-ui-'));
+
+let world;
+before(async () => {
+  execFileSync('node', ['scripts/page.mjs', pages], { cwd: web });
+  world = await startWorld();
+  world.host.pages = pages;
+  world.host.openSession = openSession;
+});
+after(async () => {
+  await world?.stop();
+  rmSync(pages, { recursive: true, force: true });
+});
+
+/** Opens a session of a user for the host's origin, as its back end does. */
+async function openSession({ userId, organizationId, orgAdmin }) {
+  await world.hostKey();
+  const { body } = await world.call('host', 'POST', '/v1/sessions', { owner: { userId, organizationId }, origin: world.host.origin, orgAdmin });
+  return body;
+}
+
+/** A person of their own at the host's page of components. */
+async function person(user, query, options = { viewport: { width: 640, height: 480 } }) {
+  const browser = await world.browser(user, options);
+  const page = await browser.newPage();
+  page.complaints = watch(page);
+  page.traffic = [];
+  page.on('request', (request) => page.traffic.push(request.url(), request.postData() ?? ''));
+  await show(page, query);
+  return page;
+}
+
+async function show(page, query) {
+  const search = new URLSearchParams({ vault: world.vault });
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of [value].flat()) search.append(name, typeof one === 'string' ? one : JSON.stringify(one));
+  }
+  await page.goto(`${world.host.origin}/ui?${search}`);
+}
+
+const card = (page, n = 0) => page.locator('[data-provider][data-status]').nth(n);
+const press = (where, name) => where.getByRole('button', { name, exact: true }).click();
+const told = (page) => page.evaluate(() => globalThis.told);
+
+/** Presses, and returns the window that opens. */
+async function opens(page, where, name) {
+  const window = page.context().waitForEvent('page');
+  await press(where, name);
+  return window;
+}
+
+/** Checks what holds in every state: no violation that axe finds, nothing breaks the page's policy. */
+async function sound(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes[0].html}`), [], name);
+  assert.deepEqual(page.complaints, [], name);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, `${name}: no sideways scrolling`);
+  if (!process.env.PICTURES) return;
+  const shown = (await page.locator('dialog[open]').count()) > 0 ? page : page.locator('#root');
+  await shown.screenshot({ path: path.join(process.env.PICTURES, `${name}.png`) });
+}
+
+/** A request as the vault would send it, to show a state. */
+const sample = (change) => ({
+  type: 'auth_required', authRequestId: `ar_${Math.random().toString(36).slice(2)}`, status: 'pending', providerId: 'idp',
+  providerName: 'Example ID', authMethod: 'oauth2', reason: 'missing', requiredScopes: ['email'], connectUrl: `${world.vault}/connect/ar_0`,
+  message: '', createdAt: '2026-01-01T00:00:00Z', expiresAt: '2030-01-01T00:00:00Z', ...change,
+});
+
+test('a window is opened, and the card says which account was connected', async () => {
+  const request = await world.ask('ada');
+  const page = await person('ada', { request });
+  await sound(page, 'missing');
+  const popup = await opens(page, card(page), 'Connect Example ID');
+  await card(page).getByText('Waiting for authorization').waitFor();
+  await sound(page, 'waiting');
+  await confirm(popup);
+  await consent(popup, 'ada'); // its pages cut the window off from the page that opened it
+  await card(page).getByText('Connected to Example ID as ada@example.test').waitFor();
+  await sound(page, 'connected');
+  const [{ id }] = await told(page);
+  assert.equal((await world.wait('ada', request.authRequestId)).credentialId, id);
+});
+
+test('a blocked window leaves this tab, which comes back', async () => {
+  const page = await person('ben', { request: await world.ask('ben') });
+  await page.evaluate(() => {
+    globalThis.open = () => null;
+  });
+  await press(card(page), 'Connect Example ID');
+  await card(page).getByText('The browser blocked the window').waitFor();
+  await sound(page, 'blocked');
+  await press(card(page), 'Continue in this tab');
+  await page.waitForURL(`${world.vault}/**`);
+  await confirm(page);
+  await consent(page, 'ben');
+  await page.waitForURL(`${world.host.origin}/ui**`);
+  await card(page).getByText('Connected to Example ID as ben@example.test').waitFor();
+  assert.equal((await page.evaluate(() => globalThis.returned)).status, 'connected');
+  assert.ok(!page.url().includes('authRequestId='));
+});
+
+test('a window that is closed means nothing: it is opened again', async () => {
+  const page = await person('cy', { request: await world.ask('cy') });
+  await (await opens(page, card(page), 'Connect Example ID')).close();
+  const popup = await opens(page, card(page), 'Open the window again');
+  await confirm(popup);
+  await consent(popup, 'cy');
+  await card(page).getByText('Connected to Example ID as cy@example.test').waitFor();
+});
+
+test('two cards at once have a window each', async () => {
+  const first = await world.ask('dan');
+  const { body } = await world.call('dan', 'POST', '/v1/credentials/idp/resolve', { scopes: ['email', 'profile'], release: 'token' });
+  const page = await person('dan', { request: [first, body.authRequest] });
+  const popups = [await opens(page, card(page, 0), 'Connect Example ID'), await opens(page, card(page, 1), 'Connect Example ID')];
+  await confirm(popups[0]);
+  await consent(popups[0], 'dan');
+  await card(page, 0).getByText('Connected to Example ID').waitFor();
+  assert.equal(popups[1].isClosed(), false);
+  await card(page, 1).getByText('Waiting for authorization').waitFor();
+});
+
+test('without events and over a reload, the card still learns the end', async () => {
+  const request = await world.ask('eve');
+  const page = await person('eve', { request });
+  let cut = 0;
+  await page.route('**/auth-requests/*', (route) => {
+    if (!route.request().headers().accept?.includes('event-stream')) return route.continue();
+    cut++;
+    return route.abort('connectionreset');
+  });
+  const popup = await opens(page, card(page), 'Connect Example ID');
+  await confirm(popup);
+  await page.reload();
+  await card(page).getByText('Waiting for authorization').waitFor(); // remembered, and no other window is opened
+  assert.equal(page.context().pages().length, 3);
+  await consent(popup, 'eve');
+  await card(page).getByText('Connected to Example ID').waitFor();
+  assert.ok(cut > 0, 'events were cut');
+});
+
+test('a no is an answer, and is told', async () => {
+  const request = await world.ask('fay');
+  const page = await person('fay', { request });
+  await press(card(page), 'Not now');
+  await card(page).getByText('You said no').waitFor();
+  await sound(page, 'declined');
+  assert.equal((await world.wait('fay', request.authRequestId, '0s')).status, 'declined');
+  assert.deepEqual(await told(page), [{ end: 'declined' }]);
+});
+
+test('a request of somebody else shows nothing of it', async () => {
+  const page = await person('gus', { request: await world.ask('ada2') });
+  await press(card(page), 'Connect Example ID');
+  await card(page).getByText('This request does not exist, or belongs to somebody else').waitFor();
+  await sound(page, 'failed-not-found');
+});
+
+test('a keyboard is enough', async () => {
+  const page = await person('hal', { request: await world.ask('hal') });
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Connect Example ID');
+  const window = page.context().waitForEvent('page');
+  await page.keyboard.press('Enter');
+  const popup = await window;
+  await confirm(popup);
+  await consent(popup, 'hal');
+  await card(page).getByText('Connected to Example ID').waitFor();
+});
+
+test('a phone goes there and back in its own tab', async () => {
+  const page = await person('ida', { connect: 'idp' }, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  await sound(page, 'phone');
+  await press(card(page), 'Connect Example ID');
+  await page.waitForURL(`${world.vault}/**`);
+  assert.equal(page.context().pages().length, 2);
+  await confirm(page);
+  await consent(page, 'ida');
+  await page.waitForURL(`${world.host.origin}/ui**`);
+  assert.equal((await world.connections('ida'))[0].externalAccountLabel, 'ida');
+});
+
+test('every state can be read, in the dark and from right to left too', async () => {
+  const states = {
+    expired: { reason: 'expired' }, 'insufficient-scope': { reason: 'insufficient_scope' }, 'permission-required': { reason: 'permission_required' },
+    'choose-account': { reason: 'choose_account' }, 'browser-login': { authMethod: 'browser_login' }, administrator: { organizationId: 'acme' },
+    'request-expired': { status: 'expired' }, 'failed-scope': { status: 'failed', failureCode: 'scope_not_granted' },
+    'failed-provider': { status: 'failed', failureCode: 'provider_error' },
+  };
+  const page = await person('jan', { request: sample({}) });
+  for (const [name, change] of Object.entries(states)) {
+    await show(page, { request: sample(change) });
+    await card(page).waitFor();
+    await sound(page, name);
+  }
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await show(page, { request: Object.values(states).map(sample), list: '', form: 'idp' });
+  await card(page).first().waitFor();
+  await sound(page, 'dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  await show(page, { request: [sample({}), sample({ reason: 'insufficient_scope' })], lang: 'de', dir: 'rtl' });
+  await card(page).getByRole('button', { name: 'Example ID verbinden' }).waitFor();
+  await sound(page, 'right-to-left-german');
+});
+
+test('a list disconnects after it has said what follows', async () => {
+  const page = await person('ada', { list: '' });
+  await page.getByText('ada@example.test', { exact: true }).waitFor();
+  await page.getByText('Used by mail-agent').waitFor();
+  await sound(page, 'list');
+  await press(page, 'Disconnect');
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('Agents lose access to Example ID at once').waitFor();
+  await sound(page, 'list-disconnect');
+  await press(dialog, 'Disconnect');
+  await page.getByText('Nothing is connected yet.').waitFor();
+  assert.deepEqual(await world.connections('ada'), []);
+});
+
+test('a form registers an app, tries it at the provider, and shows its secret never again', async () => {
+  const browser = await world.browser('');
+  const page = await browser.newPage();
+  page.complaints = watch(page);
+  await page.goto(`${world.host.origin}/login?user=kim&organization=acme&admin`);
+  await show(page, { form: 'idp' });
+  await page.getByLabel('Redirect URL').waitFor();
+  await sound(page, 'form');
+  await page.getByLabel('Client ID').fill('vault-basic');
+  await page.getByLabel('Client secret').fill('wrong-canary-secret');
+  await press(page, 'Save');
+  await page.getByText('Credentials saved').waitFor();
+  await press(page, 'Test at Example ID');
+  await page.getByText('does not accept it').waitFor();
+  await sound(page, 'form-refused');
+  await page.getByLabel('Client secret').fill('secret-of-vault-basic-7f3a9c51d2');
+  await press(page, 'Save');
+  await page.getByText('Credentials saved').waitFor();
+  await press(page, 'Test at Example ID');
+  await page.getByText('knows this app').waitFor();
+  await sound(page, 'form-accepted');
+  await page.reload();
+  await page.getByText('A secret is stored.').waitFor();
+  assert.equal(await page.getByLabel('Client secret').inputValue(), '');
+  assert.ok(!(await page.content()).includes('secret-of-vault-basic'));
+});
+
+test('no secret is in the page, its storage, its history or its traffic', async () => {
+  const page = await person('lea', { request: await world.ask('lea'), list: '' });
+  const popup = await opens(page, card(page), 'Connect Example ID');
+  await confirm(popup);
+  await consent(popup, 'lea');
+  await card(page).getByText('Connected to Example ID').waitFor();
+  const kept = await page.evaluate(() => JSON.stringify([document.documentElement.outerHTML, { ...localStorage }, { ...sessionStorage }, location.href, history.state, globalThis.told]));
+  const secrets = await world.secrets();
+  assert.ok(secrets.length > 10 && kept.length > 1000 && page.traffic.length > 5);
+  for (const secret of secrets) assert.ok(![kept, ...page.traffic].some((text) => text.includes(secret)), 'a secret is in the page');
+});
