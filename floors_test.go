@@ -82,7 +82,7 @@ func rooms() map[string]room {
 		"server":         {ours: wired, theirs: []string{"golang.org/x/..."}},
 		"cmd/tokenvault": {ours: wired, theirs: []string{"github.com/alecthomas/...", "go.yaml.in/yaml/v3", "golang.org/x/..."}},
 		"vaulttest":      {ours: append([]string{"internal/testop"}, wired...), theirs: []string{"golang.org/x/..."}},
-		"bench":          {ours: append([]string{"internal/testpg"}, wired...), theirs: []string{"golang.org/x/...", "github.com/jackc/pgx/v5/..."}},
+		"bench":          {ours: append([]string{"internal/testpg"}, wired...), theirs: []string{"golang.org/x/...", "github.com/jackc/pgx/v5/...", "github.com/coder/websocket"}},
 		"bench/hello":    {},                                                                                                       // the floor
 		"chaos":          {ours: append([]string{"internal/testop"}, wired...)},                                                    // tests only
 		"examples/demo":  {ours: []string{"", "client", "internal/testpg"}, theirs: []string{"github.com/go-jose/go-jose/v4/..."}}, // talks HTTP, like everybody outside

@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 )
 
 func main() {
@@ -29,12 +30,16 @@ func main() {
 	dsn := flag.String("dsn", "", "with -serve: of a PostgreSQL database in place of the directory's")
 	only := flag.String("only", "", "a regular expression: the groups of measures to take; default all")
 	store := flag.String("store", "sqlite", "sqlite, or postgres: measure on a PostgreSQL that is started for it")
+	live := flag.String("view", "", "serve a vault with browsers, with its key in this directory (used by bench itself)")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := func() error { return measureOn(ctx, *binary, *store, *only) }
 	if *serve != "" {
 		run = func() error { return serveAPI(ctx, *serve, *dsn, *audit) }
+	}
+	if *live != "" {
+		run = func() error { return serveView(ctx, *live) }
 	}
 	if err := run(); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench:", err)
@@ -117,6 +122,7 @@ func measureOn(ctx context.Context, binary, store, only string) (err error) {
 		{"refresh", b.refresh},
 		{"footprint", b.footprint},
 		{"http", b.http},
+		{"browser", b.browser},
 	})
 	return errors.Join(err, b.seeded.close(ctx))
 }
