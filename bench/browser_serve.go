@@ -33,7 +33,7 @@ const (
 type oneUser struct{}
 
 func (oneUser) Authenticate(*http.Request) (tokenvault.Actor, error) {
-	return tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "u", Owner: tokenvault.Owner{UserID: "u"}}, nil
+	return tokenvault.Actor{Kind: tokenvault.ActorUser, ID: "u", Owner: tokenvault.Owner{Tenant: tokenvault.DefaultTenant, UserID: "u"}}, nil
 }
 
 // serveView serves a vault whose browsers show the pages, and the pages themselves.

@@ -54,24 +54,18 @@ func (s *Session) drawn(now, want drawing) drawing {
 	if want.tab == nil || want.tab.await(s.ctx) != nil {
 		return drawing{}
 	}
-	session := want.tab.session
-	for _, c := range []struct {
-		method string
-		params object
-	}{
-		{"Emulation.setDeviceMetricsOverride", object{
+	if err := s.calls(s.ctx, want.tab.session,
+		command{"Emulation.setDeviceMetricsOverride", object{
 			"width": want.width, "height": want.height, "screenWidth": want.width, "screenHeight": want.height, "deviceScaleFactor": 1, "mobile": false,
 		}},
-		{"Emulation.setTouchEmulationEnabled", object{"enabled": want.touch, "maxTouchPoints": 5}},
-		{"Page.bringToFront", nil},
-		{"Page.startScreencast", object{"format": "jpeg", "quality": quality, "maxWidth": want.width, "maxHeight": want.height}},
-	} {
-		if err := s.call(s.ctx, session, c.method, c.params, nil); err != nil {
-			// The tab went away, and another one is on top, or its document is taking the
-			// place of another just now.
-			time.AfterFunc(drawAgain, s.redraw)
-			return drawing{}
-		}
+		command{"Emulation.setTouchEmulationEnabled", object{"enabled": want.touch, "maxTouchPoints": 5}},
+		command{"Page.bringToFront", nil},
+		command{"Page.startScreencast", object{"format": "jpeg", "quality": quality, "maxWidth": want.width, "maxHeight": want.height}},
+	); err != nil {
+		// The tab went away, and another one is on top, or its document is taking the
+		// place of another just now.
+		time.AfterFunc(drawAgain, s.redraw)
+		return drawing{}
 	}
 	return want
 }

@@ -36,7 +36,6 @@ func (s *Session) Open(ctx context.Context, conn *cdp.Conn) error {
 		return err
 	}
 	s.phase = tokenvault.BrowserOpen
-	s.goes(s.draw)
 	s.goes(s.watchSigns)
 	s.used()
 	s.changed()
@@ -64,22 +63,21 @@ func (s *Session) prepare(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	s.conn.Handle("", s.onBrowserEvent)
-	if err := s.call(ctx, "", "Browser.setDownloadBehavior", s.inContext(object{"behavior": "deny"}), nil); err != nil {
-		return err
-	}
 	pages := []object{{"type": "page"}, {"exclude": true}}
-	if err := s.call(ctx, "", "Target.setDiscoverTargets", object{"discover": true, "filter": pages}, nil); err != nil {
-		return err
-	}
-	if err := s.call(ctx, "", "Target.setAutoAttach", object{
-		"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true, "filter": pages,
-	}, nil); err != nil {
+	if err := s.calls(ctx, "",
+		command{"Browser.setDownloadBehavior", s.inContext(object{"behavior": "deny"})},
+		command{"Target.setDiscoverTargets", object{"discover": true, "filter": pages}},
+		command{"Target.setAutoAttach", object{"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true, "filter": pages}},
+	); err != nil {
 		return err
 	}
 	tab, err := s.firstTab(ctx)
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.goes(s.draw)
+	s.mu.Unlock()
 	if state := s.opts.Request.State; !state.IsZero() {
 		if err := s.restore(ctx, tab, state); err != nil {
 			return err

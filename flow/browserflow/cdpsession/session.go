@@ -232,6 +232,37 @@ func (s *Session) call(ctx context.Context, session, method string, params, resu
 	return s.conn.Call(ctx, session, method, params, result)
 }
 
+// A command is sent to a target, or to the browser.
+type command struct {
+	method string
+	params object
+}
+
+// calls sends commands one behind the other, and waits for all answers, at most for
+// callWithin. It returns the first refusal.
+func (s *Session) calls(ctx context.Context, session string, commands ...command) error {
+	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	defer cancel()
+	answers := make(chan error, len(commands))
+	for _, c := range commands {
+		var params any // nil, and not a nil map, if there are none
+		if c.params != nil {
+			params = c.params
+		}
+		s.conn.Start(session, c.method, params, func(_ []byte, err error) { answers <- err })
+	}
+	var first error
+	for range commands {
+		select {
+		case err := <-answers:
+			first = cmp.Or(first, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return first
+}
+
 // goes runs f in a goroutine that the session's end waits for. The lock is held.
 func (s *Session) goes(f func()) {
 	if s.phase != tokenvault.BrowserEnded {
