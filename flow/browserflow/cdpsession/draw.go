@@ -55,9 +55,7 @@ func (s *Session) drawn(now, want drawing) drawing {
 		return drawing{}
 	}
 	if err := s.calls(s.ctx, want.tab.session,
-		command{"Emulation.setDeviceMetricsOverride", object{
-			"width": want.width, "height": want.height, "screenWidth": want.width, "screenHeight": want.height, "deviceScaleFactor": 1, "mobile": false,
-		}},
+		command{"Emulation.setDeviceMetricsOverride", metrics(want.width, want.height)},
 		command{"Emulation.setTouchEmulationEnabled", object{"enabled": want.touch, "maxTouchPoints": 5}},
 		command{"Page.bringToFront", nil},
 		command{"Page.startScreencast", object{"format": "jpeg", "quality": quality, "maxWidth": want.width, "maxHeight": want.height}},
@@ -68,4 +66,8 @@ func (s *Session) drawn(now, want drawing) drawing {
 		return drawing{}
 	}
 	return want
+}
+
+func metrics(width, height int) object {
+	return object{"width": width, "height": height, "screenWidth": width, "screenHeight": height, "deviceScaleFactor": 1, "mobile": false}
 }

@@ -12,25 +12,43 @@ func (s *Session) onEvent(t *target, e cdp.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.observe(t, e)
-	handle := map[string]func(*target, []byte){
-		"Target.attachedToTarget":      s.onFrameAttached,
-		"Target.detachedFromTarget":    s.onFrameDetached,
-		"Page.frameNavigated":          s.onNavigated,
-		"Page.navigatedWithinDocument": s.onNavigatedWithin,
-		"Page.domContentEventFired":    s.onContent,
-		"Page.frameStartedLoading":     s.onLoading(true),
-		"Page.frameStoppedLoading":     s.onLoading(false),
-		"Page.javascriptDialogOpening": s.onDialog,
-		"Page.javascriptDialogClosed":  s.onDialogClosed,
-		"Page.fileChooserOpened":       s.onChooser,
-		"Fetch.requestPaused":          s.onRequest,
-		"Fetch.authRequired":           s.onChallenge,
-		"Runtime.bindingCalled":        s.onReport,
-		"Inspector.targetCrashed":      s.onCrash,
-	}[e.Method]
-	if handle != nil {
+	if handle := s.handler(e.Method); handle != nil {
 		handle(t, e.Params)
 	}
+}
+
+func (s *Session) handler(method string) func(*target, []byte) {
+	switch method {
+	case "Target.attachedToTarget":
+		return s.onFrameAttached
+	case "Target.detachedFromTarget":
+		return s.onFrameDetached
+	case "Page.frameNavigated":
+		return s.onNavigated
+	case "Page.navigatedWithinDocument":
+		return s.onNavigatedWithin
+	case "Page.domContentEventFired":
+		return s.onContent
+	case "Page.frameStartedLoading":
+		return s.onLoading(true)
+	case "Page.frameStoppedLoading":
+		return s.onLoading(false)
+	case "Page.javascriptDialogOpening":
+		return s.onDialog
+	case "Page.javascriptDialogClosed":
+		return s.onDialogClosed
+	case "Page.fileChooserOpened":
+		return s.onChooser
+	case "Fetch.requestPaused":
+		return s.onRequest
+	case "Fetch.authRequired":
+		return s.onChallenge
+	case "Runtime.bindingCalled":
+		return s.onReport
+	case "Inspector.targetCrashed":
+		return s.onCrash
+	}
+	return nil
 }
 
 func (s *Session) onFrameAttached(t *target, params []byte) {

@@ -19,7 +19,7 @@ var (
 
 // sendScripts has our scripts run in every document of a target before its own.
 func (s *Session) sendScripts(t *target) {
-	s.conn.Send(t.session, "Runtime.enable", nil)
+	s.conn.Send(t.session, "Runtime.enable", nil) // without it, the binding is missing in new documents
 	s.conn.Send(t.session, "Runtime.addBinding", object{"name": binding, "executionContextName": world})
 	s.conn.Send(t.session, "Page.addScriptToEvaluateOnNewDocument", object{"source": hideScript, "runImmediately": true})
 	s.conn.Send(t.session, "Page.addScriptToEvaluateOnNewDocument", object{"source": watchScript, "worldName": world, "runImmediately": true})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/internal/cdp"
@@ -26,7 +27,6 @@ type view struct {
 
 	scene   bool   // the scene has changed
 	frame   []byte // not yet taken
-	unacked []ack  // pictures that are acknowledged once frame is taken
 	copied  string
 	blocked string
 	cursor  string
@@ -61,7 +61,6 @@ func (v *view) close(why error) {
 		return
 	}
 	v.err = why
-	v.acknowledge()
 	if v.s.view == v {
 		v.s.view = nil
 		v.s.used()
@@ -117,20 +116,12 @@ func (v *view) take() (tokenvault.ViewUpdate, bool, error) {
 	case v.frame != nil:
 		frame := v.frame
 		v.frame = nil
-		v.acknowledge()
 		return tokenvault.ViewUpdate{Frame: frame}, true, nil
 	}
 	return tokenvault.ViewUpdate{}, false, nil
 }
 
 // acknowledge lets the browser send the next picture. The lock is held.
-func (v *view) acknowledge() {
-	for _, a := range v.unacked {
-		v.s.acknowledge(a)
-	}
-	v.unacked = v.unacked[:0]
-}
-
 func (s *Session) acknowledge(a ack) {
 	s.conn.Send(a.session, "Page.screencastFrameAck", object{"sessionId": a.id})
 }
@@ -156,9 +147,37 @@ func (s *Session) onFrame(t *target, f cdp.Frame) {
 		s.acknowledge(a)
 		return
 	}
-	v.acknowledge() // of the picture that nobody will see
-	v.frame, v.unacked = f.Data, append(v.unacked, a)
+	if v.frame == nil {
+		s.acknowledge(a)
+	} else {
+		s.acknowledgeLate(a)
+	}
+	v.frame = f.Data
 	v.notify()
+}
+
+const (
+	lateAck = 100 * time.Millisecond // how long a browser waits whose pictures are not taken
+	missed  = 150 * time.Millisecond // after which a picture that was left out is asked for
+)
+
+// acknowledgeLate lets the browser send fewer pictures than the viewer does not take
+// anyway. While a browser waits it leaves pictures out, perhaps the last one: if none
+// comes afterwards, it is asked for one. The lock is held.
+func (s *Session) acknowledgeLate(a ack) {
+	time.AfterFunc(lateAck, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.acknowledge(a)
+		seq := s.seq
+		time.AfterFunc(missed, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if t := s.active(); t != nil && s.view != nil && s.seq == seq && s.ended() == nil {
+				s.conn.Send(t.session, "Emulation.setDeviceMetricsOverride", metrics(s.width, s.height)) // unchanged, but drawn again
+			}
+		})
+	})
 }
 
 func pixels(x float64) uint16 { return uint16(min(max(math.Round(x), 0), math.MaxUint16)) }

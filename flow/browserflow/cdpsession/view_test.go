@@ -98,6 +98,24 @@ func TestSlowViewerSeesTheLatest(t *testing.T) {
 	}
 }
 
+// Pictures that the browser left out while nobody took any are made up for.
+func TestLastPictureIsNotMissed(t *testing.T) {
+	r := openPage(t, `<h1 id=h>0</h1><script>let n = 0, goes = true, resized = 0;
+		onresize = () => resized++;
+		(function f() { if (goes) { h.textContent = n++; requestAnimationFrame(f) } })()</script>`)
+	for range 3 {
+		r.eval(`new Promise((done) => { document.body.style.background = ""; goes = true; (function f() { if (goes) { h.textContent = n++; requestAnimationFrame(f) } })(); setTimeout(() => { goes = false; document.body.style.background = "rgb(0, 200, 0)"; setTimeout(done, 50) }, 700) })`, nil)
+		r.until("the last picture", func() bool {
+			red, green, _, _ := r.picture().At(600, 600).RGBA()
+			return green > 2*red
+		})
+	}
+	var resized int
+	if r.eval(`resized`, &resized); resized > 0 {
+		t.Errorf("the page was resized %d times", resized)
+	}
+}
+
 func TestKeyframe(t *testing.T) {
 	r := open(t, options(startSite(t), "/select"))
 	r.frame = nil
