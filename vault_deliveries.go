@@ -37,7 +37,6 @@ func deliveryPauses() []time.Duration {
 // status.
 type deliveryError struct {
 	code       string
-	status     int
 	retryAfter time.Duration
 	busy       bool // the endpoint cannot take anything now
 	final      bool // trying again is no use
