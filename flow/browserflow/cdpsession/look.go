@@ -157,18 +157,18 @@ func (s *Session) cookiesShow(ctx context.Context) bool {
 	return all
 }
 
-// probeShows reports whether the service says that somebody is signed in. It is not
-// asked again at once unless something happened.
+// probeShows reports whether the service says that somebody is signed in. It is asked
+// only while somebody waits for a login.
 func (s *Session) probeShows(ctx context.Context) bool {
 	s.mu.Lock()
-	last, activity := s.signs.probed, s.signs.activity
+	last, activity, waiting := s.signs.probed, s.signs.activity, s.signs.waiting
 	s.mu.Unlock()
-	if time.Since(last.at) < probeEvery && (last.activity == activity || time.Since(last.at) < probeEvery/4) {
+	if waiting == 0 || !last.due(time.Now(), activity) {
 		return last.ok
 	}
 	_, err := s.probe(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.signs.probed = probing{time.Now(), activity, err == nil}
+	s.signs.probed = last.next(time.Now(), activity, err == nil)
 	return err == nil
 }

@@ -18,7 +18,8 @@ const (
 	defaultSettle = 500 * time.Millisecond
 	lookEvery     = 500 * time.Millisecond // nothing tells of cookies
 	lookAtMost    = 50 * time.Millisecond  // between two looks
-	probeEvery    = 2 * time.Second
+	probeFirst    = 2 * time.Second        // between two questions to the service; doubles while nothing happens
+	probeLast     = 15 * time.Second
 	maxRequests   = 256 // that may still be a sign
 )
 
@@ -41,6 +42,7 @@ type signs struct {
 	wantsPages bool // whether the answers to whole pages are looked at
 	page       int  // the status of the last one
 
+	waiting  int           // how many Awaits wait
 	here     bool          // all signs are there, and have settled
 	activity int           // counts what may have changed the answer
 	told     int           // the activity when Await last returned nil
@@ -59,8 +61,28 @@ type rule struct {
 // probing is the last question to the service.
 type probing struct {
 	at       time.Time
+	wait     time.Duration // before the next one
 	activity int
 	ok       bool
+}
+
+// due reports whether the service may be asked again: not at once, and while nothing
+// happens less and less often.
+func (p probing) due(now time.Time, activity int) bool {
+	wait := p.wait
+	if activity != p.activity {
+		wait = probeFirst
+	}
+	return now.Sub(p.at) >= wait
+}
+
+// next returns the question that is asked now.
+func (p probing) next(now time.Time, activity int, ok bool) probing {
+	wait := probeFirst
+	if activity == p.activity {
+		wait = min(max(2*p.wait, probeFirst), probeLast)
+	}
+	return probing{at: now, wait: wait, activity: activity, ok: ok}
 }
 
 func newSigns(login tokenvault.Login) signs {
@@ -177,6 +199,15 @@ func withoutFragment(text string) string {
 // Await blocks until the provider's signs of a login are there and have settled. After
 // it returned nil it waits for something to happen before it does so again.
 func (s *Session) Await(ctx context.Context) error {
+	s.mu.Lock()
+	s.signs.waiting++
+	s.signs.wakes()
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.signs.waiting--
+		s.mu.Unlock()
+	}()
 	for {
 		s.mu.Lock()
 		err, turned := s.ended(), s.signs.turned
