@@ -65,10 +65,10 @@ type Session struct {
 	timeout  *time.Timer
 	context  string // the browser context's id, if it is our own
 
-	targets map[string]*target // by CDP session
-	tabs    []*target          // in the order of their opening
-	top     []*target          // the same, the active one last
-	hiding  []chan *target     // who waits for a hidden page
+	targets map[string]*target      // by CDP session
+	tabs    []*target               // in the order of their opening
+	top     []*target               // the same, the active one last
+	hiding  map[string]chan *target // who waits for a hidden page, by its address
 	crashes int
 
 	width, height int
@@ -88,7 +88,7 @@ func New(opts Options) *Session {
 	r := opts.Request
 	s := &Session{
 		opts: opts, torn: make(chan struct{}), drawing: make(chan struct{}, 1),
-		phase: tokenvault.BrowserQueued, targets: make(map[string]*target),
+		phase: tokenvault.BrowserQueued, targets: make(map[string]*target), hiding: make(map[string]chan *target),
 		width: cmp.Or(r.Width, defaultWidth), height: cmp.Or(r.Height, defaultHeight),
 	}
 	if r.Provider.Login != nil {

@@ -2,6 +2,7 @@ package cdpsession
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -100,10 +101,10 @@ func (s *Session) onAttached(parent *target, a attached) {
 	t := &target{session: a.SessionID, id: info.TargetID, parent: parent, url: info.URL, title: info.Title, ready: make(chan struct{})}
 	switch {
 	case parent != nil:
-	case len(s.hiding) > 0 && info.OpenerID == "":
+	case s.hiding[info.URL] != nil:
 		t.hidden = true
-		s.hiding[0] <- t
-		s.hiding = s.hiding[1:]
+		s.hiding[info.URL] <- t
+		delete(s.hiding, info.URL)
 	case len(s.tabs) >= s.opts.Tabs:
 		s.conn.Send("", "Target.closeTarget", object{"targetId": t.id})
 		return
@@ -217,15 +218,19 @@ func (s *Session) ready(t *target) error {
 
 // openHidden opens an empty page that nobody sees and that is no tab, in the same
 // browser context. Call done when it is not needed any more.
-//
-//lint:ignore U1000 for capture and restore
 func (s *Session) openHidden(ctx context.Context) (t *target, done func(), err error) {
 	opened := make(chan *target, 1)
+	address := "about:blank#" + rand.Text() // by which it is known when it comes: pages open windows, too
 	s.mu.Lock()
-	s.hiding = append(s.hiding, opened)
+	s.hiding[address] = opened
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.hiding, address)
+		s.mu.Unlock()
+	}()
 	var made struct{ TargetID string }
-	if err := s.call(ctx, "", "Target.createTarget", s.inContext(object{"url": "about:blank", "background": true}), &made); err != nil {
+	if err := s.call(ctx, "", "Target.createTarget", s.inContext(object{"url": address, "background": true}), &made); err != nil {
 		return nil, nil, err
 	}
 	select {
