@@ -116,8 +116,8 @@ func measurePostgres(ctx context.Context, b *bench) (err error) {
 		{"scale", p.scale},
 		{"wake", p.wake},
 		{"hung", p.hung},
-		{"size", p.size},
 		{"http", p.http},
+		{"size", p.size},
 	})
 }
 
@@ -188,6 +188,15 @@ func (p *pgBench) exec(ctx context.Context, database, text string) error {
 	}
 	_, err = conn.Exec(ctx, text)
 	return errors.Join(err, conn.Close(ctx))
+}
+
+// ask is exec for a statement that answers with a row.
+func (p *pgBench) ask(ctx context.Context, database, text string, dest ...any) error {
+	conn, err := pgx.Connect(ctx, p.server.Superuser(database))
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.QueryRow(ctx, text).Scan(dest...), conn.Close(ctx))
 }
 
 // cpu returns what all processes of the database server have used.

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/ai-token-vault/tokenvault"
 )
 
@@ -14,7 +12,8 @@ const (
 	hotGoal   = 1.2
 	listGoal  = 1.5
 	sweepGoal = 1.5
-	sizeGoal  = 4 // GB a million
+	sizeGoal  = 4    // GB a million
+	entryGoal = 1000 // bytes
 	sweeps    = 200
 	lookBatch = 100
 )
@@ -100,19 +99,21 @@ func (p *pgBench) size(ctx context.Context) ([]result, error) {
 	if err := p.grow(ctx); err != nil {
 		return nil, err
 	}
-	conn, err := pgx.Connect(ctx, p.server.Superuser(manyName))
+	var connections, permissions, requests, indexes int64
+	err := p.ask(ctx, manyName, `SELECT pg_table_size('tokenvault.connections'), pg_total_relation_size('tokenvault.permissions'),
+		pg_total_relation_size('tokenvault.auth_requests'), pg_indexes_size('tokenvault.connections')`, &connections, &permissions, &requests, &indexes)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close(ctx) }()
-	var connections, permissions, requests, indexes int64
-	err = conn.QueryRow(ctx, `SELECT pg_table_size('tokenvault.connections'), pg_total_relation_size('tokenvault.permissions'),
-		pg_total_relation_size('tokenvault.auth_requests'), pg_indexes_size('tokenvault.connections')`).Scan(&connections, &permissions, &requests, &indexes)
+	var entry float64
+	err = p.ask(ctx, p.few.pool.Config().ConnConfig.Database, `SELECT pg_total_relation_size('tokenvault.audit')::float8 / count(*) FROM tokenvault.audit`, &entry)
 	if err != nil {
 		return nil, err
 	}
 	gb := func(n int64) float64 { return float64(n) / 1e9 }
 	return []result{{
+		name: "pg_audit_entry", ratio: entry, goal: entryGoal, detail: "bytes on disk, with its indexes",
+	}, {
 		name: "pg_size_1m", ratio: gb(connections + permissions + requests + indexes), goal: sizeGoal,
 		detail: fmt.Sprintf("GB: connections %.2f and their indexes %.2f, permissions %.2f, settled auth requests %.2f",
 			gb(connections), gb(indexes), gb(permissions), gb(requests)),

@@ -19,7 +19,7 @@ const (
 	wakeGoal   = 20 // ms
 	settle     = 20 * time.Millisecond
 	listening  = 2 * time.Second
-	hungRounds = 1500
+	hungRounds = 5000
 	hungGoal   = 1.5
 )
 
