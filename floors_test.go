@@ -65,6 +65,8 @@ func rooms() map[string]room {
 		"flow/browserflow/chromium":         {ours: append([]string{"flow/browserflow/cdpsession", "flow/browserflow/pool"}, root...)},
 		"flow/browserflow/browsertest/site": {ours: root}, // the demo's as well
 
+		"flow/browserflow/browsertest/site/serve": {ours: append([]string{"flow/browserflow/browsertest/site"}, root...)}, // for the rig
+
 		"catalog":   {ours: root, theirs: []string{"go.yaml.in/yaml/v3", "golang.org/x/..."}},
 		"telemetry": {ours: root, theirs: []string{"github.com/prometheus/client_golang/...", "go.opentelemetry.io/...", "google.golang.org/protobuf/...", "golang.org/x/..."}},
 

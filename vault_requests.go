@@ -27,6 +27,9 @@ func (v *Vault) openRequest(ctx context.Context, actor Actor, p Provider, req Au
 	if p.Login != nil && p.Login.Refuses != "" {
 		return AuthRequest{}, invalid("providerId", p.Login.Refuses)
 	}
+	if p.Login != nil && !v.Enables(p.AuthMethod) {
+		return AuthRequest{}, invalid("providerId", "must be of a provider that is connected without a browser: browser login is not enabled on this server")
+	}
 	if p.AuthMethod == AuthOAuth2 && req.Reason.needsProvider() {
 		if _, err := v.appOf(ctx, req.Owner, p); err != nil {
 			return AuthRequest{}, err

@@ -52,6 +52,8 @@ type Config struct {
 	AuthRequestTTL      time.Duration `help:"How long an auth request stays open." name:"auth-request-ttl" default:"24h" env:"TOKENVAULT_AUTH_REQUEST_TTL" group:"Providers"`
 	AttemptTTL          time.Duration `help:"How long one attempt to connect may take." name:"attempt-ttl" default:"10m" env:"TOKENVAULT_ATTEMPT_TTL" group:"Providers"`
 
+	Browsers `embed:""`
+
 	LimitKey           float64  `help:"Requests a second that an API key may send, and twice as many at once; a back end's key ten times as many. 0: no limit." name:"limit-key" default:"200" env:"TOKENVAULT_LIMIT_KEY" group:"Limits"`
 	LimitUser          float64  `help:"Requests a second that a user may send to the browser-facing API, and pages a second that a user may open, and twice as many at once. 0: no limit." name:"limit-user" default:"20" env:"TOKENVAULT_LIMIT_USER" group:"Limits"`
 	LimitConnects      float64  `help:"Times a minute that a user may set out to connect; for one auth request a third of that. 0: no limit." name:"limit-connects" default:"30" env:"TOKENVAULT_LIMIT_CONNECTS" group:"Limits"`

@@ -29,18 +29,21 @@ type Opened struct {
 	// Postgres is the store, if it is in a PostgreSQL database; else nil.
 	Postgres *postgres.Store
 
-	store  tokenvault.Store
-	sqlite *sqlite.Store // else nil
+	store   tokenvault.Store
+	sqlite  *sqlite.Store      // else nil
+	browser tokenvault.Browser // nil: there are none
 }
 
 // Open opens the store and the root key of the configuration, creating both on
 // first use, and returns a vault over them. A root key is never created over
 // existing data.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Opened, error) {
-	return open(ctx, cfg, log, nil)
+	return open(ctx, cfg, log, nil, nil)
 }
 
-func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault.Observer) (*Opened, error) {
+// open is Open for a server, whose owners sign in in the browser. It is closed with
+// the result.
+func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault.Observer, browser tokenvault.Browser) (*Opened, error) {
 	cat, err := catalog.Load(cfg.ProviderFiles...)
 	if err != nil {
 		return nil, err
@@ -49,7 +52,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault
 	if err != nil {
 		return nil, err
 	}
-	o := &Opened{}
+	o := &Opened{browser: browser}
 	if !exists {
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 			return nil, cannotCreate(cfg.DataDir, err)
@@ -104,10 +107,11 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 		Spool:  kept,
 		Tenant: cfg.Tenant, PublicURL: cfg.PublicURL, Mount: cfg.Mount, Origins: cfg.Origins, VerifyURL: cfg.VerifyURL,
 		LintProvider: catalog.Check, AllowHosts: cfg.AllowHosts,
-		Flows: map[tokenvault.AuthMethod]tokenvault.Flow{
+		Flows: withBrowser(map[tokenvault.AuthMethod]tokenvault.Flow{
 			tokenvault.AuthAPIKey: apikeyflow.New(&apikeyflow.Options{Allow: cfg.AllowHosts}),
 			tokenvault.AuthOAuth2: oauth2flow.New(&oauth2flow.Options{Allow: cfg.AllowHosts, PerHost: cfg.LimitTokenEndpoint, Logger: log}),
-		},
+		}, o.browser),
+		NodeURL: cfg.NodeURL, LoginTTL: cfg.BrowserLoginTTL, SessionIdle: cfg.BrowserSessionIdle,
 		DeviceAuthorization: cfg.DeviceAuthorization,
 		ReturnURLs:          cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL, ProbeEvery: cfg.ProbeEvery, WebhookRetention: cfg.WebhookRetention,
 		Audit: audit, Observer: observer, Logger: log,
@@ -120,7 +124,11 @@ func (o *Opened) Admin() tokenvault.Actor {
 	return tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "operator", Owner: tokenvault.Owner{Tenant: o.Vault.Tenant()}}
 }
 
-// Close drains the vault and closes the store.
+// Close drains the vault, ends its browsers, and closes the store.
 func (o *Opened) Close(ctx context.Context) error {
-	return errors.Join(o.Vault.Close(ctx), o.store.Close())
+	err := o.Vault.Close(ctx)
+	if o.browser != nil {
+		err = errors.Join(err, o.browser.Close())
+	}
+	return errors.Join(err, o.store.Close())
 }

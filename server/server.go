@@ -76,7 +76,14 @@ func (s *Server) open(ctx context.Context) (*Opened, error) {
 	if s.telemetry != nil {
 		observer = s.telemetry
 	}
-	opened, err := open(ctx, s.cfg, s.log, observer)
+	browser, err := openBrowser(ctx, s.cfg, s.log)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := open(ctx, s.cfg, s.log, observer, browser)
+	if err != nil && browser != nil {
+		err = errors.Join(err, browser.Close())
+	}
 	if err == nil && s.telemetry != nil {
 		s.telemetry.Watch(opened.Vault)
 	}

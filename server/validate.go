@@ -16,7 +16,7 @@ import (
 // Validate reports what is missing or contradictory, naming the key. It looks at
 // nothing outside the configuration.
 func (c Config) Validate() error {
-	for _, check := range []func() error{c.validateStorage, c.validateHTTP, c.validateUsers, c.validateProviders, c.validateLimits} {
+	for _, check := range []func() error{c.validateStorage, c.validateHTTP, c.validateUsers, c.validateProviders, c.validateBrowser, c.validateLimits} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (c Config) validateMode() error {
 
 func (c Config) validateProviders() error {
 	for _, pair := range c.AllowHosts {
-		if host, port, err := net.SplitHostPort(pair); err != nil || host == "" || !isPort(port) {
+		if !isHostPort(pair) {
 			return errors.New("allow-hosts: each must be host:port, such as sso.internal:8443")
 		}
 	}
@@ -151,6 +151,11 @@ func (c Config) validateProviders() error {
 		return errors.New("attempt-ttl: must be more than nothing, such as 10m")
 	}
 	return nil
+}
+
+func isHostPort(pair string) bool {
+	host, port, err := net.SplitHostPort(pair)
+	return err == nil && host != "" && isPort(port)
 }
 
 func (c Config) validateLimits() error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/catalog"
+	"github.com/ai-token-vault/tokenvault/flow/browserflow/chromium"
 	"github.com/ai-token-vault/tokenvault/server"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
@@ -33,7 +34,7 @@ func counted(n int, noun string) string {
 // Help says what is checked.
 func (checkCmd) Help() string {
 	return `Prints the settings in force, secrets redacted, and tries all that the server
-needs: data directory, database, root key, providers and apps. It creates
+needs: data directory, database, root key, providers, apps and browsers. It creates
 nothing, and exits with status 1 if the server could not start.`
 }
 
@@ -44,6 +45,9 @@ func (checkCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	r.line("settings", cfg.Validate(), "valid")
 	cat, err := catalog.Load(cfg.ProviderFiles...)
 	r.line("providers", err, fmt.Sprintf("%d defined", count(cat)))
+	if cfg.Browsers.Enabled() {
+		r.browser(ctx, cfg)
+	}
 	exists, err := server.CheckStorage(cfg)
 	switch {
 	case r.failed():
@@ -100,6 +104,8 @@ func printSettings(w io.Writer, cfg server.Config) {
 		{"allow-hosts", strings.Join(cfg.AllowHosts, ", ")},
 		{"return-urls", strings.Join(cfg.ReturnURLs, ", ")},
 		{"metrics-listen", cfg.MetricsListen},
+		{"browser", cfg.Browser},
+		{"node-url", cfg.NodeURL},
 		{"origins", strings.Join(cfg.Origins, ", ")},
 	} {
 		if s[1] == "" {
@@ -128,6 +134,20 @@ func (r *report) line(what string, err error, ok string) {
 }
 
 func (r *report) note(what, text string) { _, _ = fmt.Fprintf(r.out, "note  %-10s %s\n", what, text) }
+
+// browser tries what browsers need. What only makes pages worse is a note.
+func (r *report) browser(ctx context.Context, cfg server.Config) {
+	for _, f := range chromium.Diagnose(ctx, cfg.Browsers.Chromium(nil)) {
+		switch {
+		case f.OK:
+			r.line(f.Subject, nil, f.Text)
+		case f.Subject == "fonts" || f.Subject == "profiles":
+			r.note(f.Subject, f.Text)
+		default:
+			r.line(f.Subject, errors.New(f.Text), "")
+		}
+	}
+}
 
 // database opens the vault in a PostgreSQL database, without migrating it.
 func (r *report) database(ctx context.Context, cfg server.Config, std streams) {

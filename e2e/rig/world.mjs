@@ -78,12 +78,12 @@ oauth2:
 
 /**
  * One vault with all that is around it. Options: mode, coop, device (connect by a code rather than a redirect), allow (more
- * host:port that the vault may reach).
+ * host:port that the vault may reach), bank (a bank without OAuth is there, and the vault starts browsers).
  */
-export async function startWorld({ mode = 'session', coop = 'same-origin', device = false, allow = [] } = {}) {
+export async function startWorld({ mode = 'session', coop = 'same-origin', device = false, allow = [], bank = false } = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
   const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode, device);
-  world.allow = allow;
+  Object.assign(world, { allow, wantsBank: bank });
   try {
     await world.start(coop);
   } catch (err) {
@@ -114,7 +114,37 @@ class World {
     ({ issuer: this.issuer, control: this.control } = JSON.parse(line));
     this.reached = `http://127.0.0.1:${new URL(this.issuer).port}`;
     if (this.mode === 'signin') await this.startLogin();
+    if (this.wantsBank) await this.startBank();
     await this.startVault();
+  }
+
+  /** Starts the bank: a service without OAuth. */
+  async startBank() {
+    const { child, line } = await start('go', ['run', './flow/browserflow/browsertest/site/serve'], {
+      cwd: root, stdio: ['pipe', 'pipe', 'inherit'],
+    }, '"bank"');
+    this.bank = { process: child, ...JSON.parse(line) };
+    this.bank.answers = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** The one-time code of now. With forget, the bank signs everybody out first. */
+  async code(word = 'code') {
+    this.bank.process.stdin.write(`${word}\n`);
+    return JSON.parse((await this.bank.answers.next()).value);
+  }
+
+  /** What the vault is told about browsers. */
+  async browserSettings() {
+    if (!this.bank) return {};
+    const files = [this.env.TOKENVAULT_PROVIDER_FILES];
+    for (const provider of this.bank.providers) {
+      files.push(path.join(this.dir, `${provider.id}.yaml`));
+      await writeFile(files.at(-1), JSON.stringify(provider)); // JSON is YAML
+    }
+    return {
+      TOKENVAULT_PROVIDER_FILES: files.join(','), TOKENVAULT_BROWSER: 'chromium', TOKENVAULT_BROWSER_ALLOW_HOSTS: this.bank.allowHosts.join(','),
+      ...(process.getuid?.() === 0 ? { TOKENVAULT_BROWSER_USER: process.env.BROWSER_USER ?? 'nobody' } : {}),
+    };
   }
 
   /** Starts the server at which users sign in to the vault: not the provider. */
@@ -162,7 +192,7 @@ class World {
       TOKENVAULT_ALLOW_HOSTS: new URL(this.reached).host, TOKENVAULT_LISTEN: `127.0.0.1:${port}`, TOKENVAULT_PUBLIC_URL: this.vault,
       TOKENVAULT_LOG_LEVEL: 'debug', TOKENVAULT_ORIGINS: this.host.origin, TOKENVAULT_RETURN_URLS: `${this.host.origin}/ui`, TOKENVAULT_MODE: this.mode,
     };
-    Object.assign(this.env, await this.userSettings());
+    Object.assign(this.env, await this.userSettings(), await this.browserSettings());
     this.env.TOKENVAULT_ALLOW_HOSTS = [this.env.TOKENVAULT_ALLOW_HOSTS, ...this.allow].join(',');
     if (this.device) this.env.TOKENVAULT_DEVICE_AUTHORIZATION = 'idp';
     const { id, secret } = this.device ? deviceClient : client;
@@ -172,6 +202,10 @@ class World {
     await fetch(`${this.control}/callbacks`, { method: 'PUT', body: JSON.stringify([redirectURL]) });
     this.callback = redirectURL;
     this.logFile = path.join(this.dir, 'vault.log');
+    await this.serve();
+  }
+
+  async serve() {
     const log = openSync(this.logFile, 'a');
     const ready = this.mode === 'local' ? 'Sign in with this link' : 'Serving';
     const { child, line } = await start(binary, ['serve'], { env: this.env, stdio: ['ignore', 'pipe', log] }, ready);
@@ -179,10 +213,18 @@ class World {
     this.signInLink = line.split(': ').at(-1);
   }
 
+  /** Ends the server as service managers do, and starts it again. */
+  async restart() {
+    const code = await stop(this.server);
+    if (code) throw new Error(`the vault ended with status ${code}`);
+    await this.serve();
+  }
+
   async stop() {
     for (const browser of this.browsers) await browser.close();
     const code = this.server && (await stop(this.server));
     if (this.provider) await stop(this.provider);
+    this.bank?.process.stdin.end();
     if (this.login) await stop(this.login.process);
     this.host?.stop();
     await rm(this.dir, { recursive: true, force: true });
@@ -265,6 +307,11 @@ class World {
   /** What an agent's tool call gets: a token, or the request that it waits for. */
   async resolve(user, release = 'token') {
     return this.call(user, 'POST', '/v1/credentials/idp/resolve', { scopes: ['email'], release });
+  }
+
+  /** The same for a provider whose credentials have no scopes. */
+  async resolveAt(provider, user, more = {}) {
+    return this.call(user, 'POST', `/v1/credentials/${provider}/resolve`, { release: 'token', ...more });
   }
 
   /** Lets an agent ask, and returns the auth request that pauses it. */

@@ -70,7 +70,7 @@ func (c *config) profiles() Finding {
 	free, inMemory := room(c.parent)
 	switch {
 	case !inMemory:
-		f.OK, f.Text = false, "in "+c.parent+", on disk: what a login leaves there until its end can be found on the disk later. Mount /dev/shm, or a tmpfs for browser.profile-dir"
+		f.OK, f.Text = false, "in "+c.parent+", on disk: what a login leaves there until its end can be found on the disk later. Mount /dev/shm, or a tmpfs for browser-profile-dir"
 	case free < leastRoom:
 		f.OK, f.Text = false, fmt.Sprintf("in %s, which has room for %d MiB only: give it 256 MiB for each browser (containers: --shm-size)", c.parent, free>>20)
 	}

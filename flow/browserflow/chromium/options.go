@@ -93,7 +93,7 @@ func configure(ctx context.Context, opts Options) (*config, error) {
 		c.parent = shm
 	}
 	if len(c.parent) > longestParent {
-		return nil, fmt.Errorf("the path of the directory of profiles is longer than %d bytes: set browser.profile-dir", longestParent)
+		return nil, fmt.Errorf("the path of the directory of profiles is longer than %d bytes: set browser-profile-dir", longestParent)
 	}
 	return c, nil
 }
@@ -102,7 +102,7 @@ func configure(ctx context.Context, opts Options) (*config, error) {
 func find(path string) (string, error) {
 	if path != "" {
 		if _, err := exec.LookPath(path); err != nil {
-			return "", errors.New("the program that browser.path names cannot be run")
+			return "", errors.New("the program that browser-path names cannot be run")
 		}
 		return filepath.Abs(path)
 	}
@@ -134,7 +134,7 @@ func userAgent(ctx context.Context, path string) (string, error) {
 	}
 	version := versionPattern.FindSubmatch(said)
 	if version == nil {
-		return "", errors.New("what browser.path names is no Chromium")
+		return "", errors.New("what browser-path names is no Chromium")
 	}
 	return fmt.Sprintf("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%s.0.0.0 Safari/537.36", version[1]), nil
 }

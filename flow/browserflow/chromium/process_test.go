@@ -198,7 +198,7 @@ func TestWhoRunsBrowsers(t *testing.T) {
 			t.Errorf("root ran a browser as %q", name)
 		}
 	}
-	if _, err := configure(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(), "browser.user") {
+	if _, err := configure(t.Context(), Options{}); err == nil || !strings.Contains(err.Error(), "browser-user") {
 		t.Errorf("err = %v, want what to set", err)
 	}
 }

@@ -22,14 +22,14 @@ func findAccount(name string) (*account, error) {
 		if u, err := user.Lookup(name); err == nil && u.Uid == strconv.Itoa(os.Geteuid()) {
 			return nil, nil
 		}
-		return nil, errors.New("browsers can run as another user only if the server is started as root: leave browser.user empty")
+		return nil, errors.New("browsers can run as another user only if the server is started as root: leave browser-user empty")
 	}
 	if name == "" {
-		return nil, errors.New("the server runs as root, and a browser must not: name an unprivileged user as browser.user (" + userFix + ")")
+		return nil, errors.New("the server runs as root, and a browser must not: name an unprivileged user as browser-user (" + userFix + ")")
 	}
 	u, err := user.Lookup(name)
 	if err != nil {
-		return nil, errors.New("the user that browser.user names does not exist (" + userFix + ")")
+		return nil, errors.New("the user that browser-user names does not exist (" + userFix + ")")
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
@@ -40,7 +40,7 @@ func findAccount(name string) (*account, error) {
 		return nil, err
 	}
 	if uid == 0 {
-		return nil, errors.New("browser.user must not be root")
+		return nil, errors.New("browser-user must not be root")
 	}
 	return &account{uint32(uid), uint32(gid)}, nil
 }
