@@ -63,6 +63,7 @@ func rooms() map[string]room {
 		"flow/browserflow/browsertest":      {ours: append([]string{"flow/browserflow/browsertest/site"}, root...)},
 		"flow/browserflow/pool":             {ours: append([]string{"flow/browserflow/cdpsession"}, root...)},
 		"flow/browserflow/chromium":         {ours: append([]string{"flow/browserflow/cdpsession", "flow/browserflow/pool"}, root...)},
+		"flow/browserflow/remotecdp":        {ours: append([]string{"flow/browserflow/pool"}, root...)},
 		"flow/browserflow/browsertest/site": {ours: root}, // the demo's as well
 
 		"flow/browserflow/browsertest/site/serve": {ours: append([]string{"flow/browserflow/browsertest/site"}, root...)}, // for the rig

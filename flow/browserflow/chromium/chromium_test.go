@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
+	"github.com/ai-token-vault/tokenvault/flow/browserflow/browsertest"
 )
 
 func newBrowser(t *testing.T, opts Options) *Browser {
@@ -295,4 +296,12 @@ func TestKeptFilesAreReadableAndGo(t *testing.T) {
 	if left := profilesIn(t, c.parent); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
+}
+
+func TestSuites(t *testing.T) {
+	a := browsertest.Adapter{New: func(t *testing.T, allow []string) tokenvault.Browser {
+		return newBrowser(t, Options{AllowHosts: allow})
+	}}
+	browsertest.Sessions(t, a)
+	browsertest.Logins(t, a)
 }

@@ -12,6 +12,7 @@ const watchEvery = time.Second
 type watch struct {
 	limit int64 // bytes; none below 1
 	done  chan struct{}
+	once  sync.Once
 	work  sync.WaitGroup
 
 	mu       sync.Mutex
@@ -39,7 +40,7 @@ func startWatch(limit int64, every time.Duration) *watch {
 }
 
 func (w *watch) stop() {
-	close(w.done)
+	w.once.Do(func() { close(w.done) })
 	w.work.Wait()
 }
 

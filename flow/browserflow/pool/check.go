@@ -36,7 +36,7 @@ func (p *Pool) Check(ctx context.Context, check tokenvault.BrowserCheck) (tokenv
 			p.opts.Logger.Warn("a browser did not end as it should", "error", err.Error())
 		}
 	}()
-	return cdpsession.Check(ctx, browser.Conn(), check, cdpsession.Options{OwnContext: p.opts.Remote})
+	return cdpsession.Check(ctx, browser.Conn(), check, cdpsession.Options{OwnContext: p.opts.OwnContext})
 }
 
 // enterCheck waits for a slot. The context that it returns ends with Close too.

@@ -45,15 +45,16 @@ type Options struct {
 	// StartLimit is how long it may take to start a browser and to open the login page.
 	// Default 60 s.
 	StartLimit time.Duration
-	// Elsewhere says that sessions are shown elsewhere: they are not Viewable.
+	// Elsewhere says that sessions are shown elsewhere: they are not Viewable, and where
+	// that is, a Browser with the method LiveViewURL says.
 	Elsewhere bool
-	// Remote says that the browser is on another machine and may be another's too: files
-	// reach it through the page, and each session has a browser context of its own.
+	// Remote says that the browser is on another machine: files reach it through the
+	// page.
 	Remote bool
-	// LiveViewURL returns where a remote browser's own service shows a session. Nil:
-	// nowhere.
-	LiveViewURL func(req tokenvault.BrowserRequest) tokenvault.Secret
-	Logger      *slog.Logger // default: none
+	// OwnContext says that the browser may be another's too: each session has a browser
+	// context of its own.
+	OwnContext bool
+	Logger     *slog.Logger // default: none
 }
 
 func (o *Options) setDefaults() {

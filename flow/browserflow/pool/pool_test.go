@@ -30,6 +30,8 @@ func (m *mute) Close() error                            { m.once.Do(func() { clo
 func (m *mute) Conn() *cdp.Conn                         { return m.conn }
 func (m *mute) KeepFile(string, []byte) (string, error) { return "", errors.ErrUnsupported }
 
+func (m *mute) LiveViewURL() tokenvault.Secret { return tokenvault.NewSecret("https://view.example/a") }
+
 func (m *mute) End(context.Context) error {
 	time.Sleep(time.Second)
 	m.rig.mu.Lock()
@@ -304,8 +306,7 @@ func TestWhatCannotBeOpened(t *testing.T) {
 
 func TestElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		url := tokenvault.NewSecret("https://view.example/a")
-		r := newRig(t, Options{Elsewhere: true, LiveViewURL: func(tokenvault.BrowserRequest) tokenvault.Secret { return url }})
+		r := newRig(t, Options{Elsewhere: true, MaxSessions: 1})
 		s := r.open("a")
 		if _, ok := s.(tokenvault.Viewable); ok {
 			t.Error("a session that is shown elsewhere can be viewed here")
@@ -313,8 +314,11 @@ func TestElsewhere(t *testing.T) {
 		if _, ok := s.(tokenvault.Drivable); !ok {
 			t.Error("a session that is shown elsewhere cannot be driven")
 		}
-		if s.LiveViewURL().Reveal() != url.Reveal() {
+		if s.LiveViewURL().Reveal() != "https://view.example/a" {
 			t.Error("the live view's URL did not come through")
+		}
+		if waiting := r.open("b"); !waiting.LiveViewURL().IsZero() {
+			t.Error("a session in the line has a live view's URL")
 		}
 		_ = r.Close()
 	})

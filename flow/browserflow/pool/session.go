@@ -25,12 +25,9 @@ type session struct {
 
 func newSession(p *Pool, req tokenvault.BrowserRequest) *session {
 	s := &session{pool: p, req: req, turn: make(chan struct{}), tried: make(chan struct{})}
-	opts := cdpsession.Options{Request: req, OwnContext: p.opts.Remote, Ended: s.ended}
+	opts := cdpsession.Options{Request: req, OwnContext: p.opts.OwnContext, Ended: s.ended}
 	if !p.opts.Remote {
 		opts.KeepFile = s.keepFile
-	}
-	if p.opts.LiveViewURL != nil {
-		opts.LiveViewURL = p.opts.LiveViewURL(req)
 	}
 	s.Session = cdpsession.New(opts)
 	return s
@@ -38,18 +35,32 @@ func newSession(p *Pool, req tokenvault.BrowserRequest) *session {
 
 // face is what callers get: it says by its methods whether it can be viewed.
 func (s *session) face() tokenvault.BrowserSession {
-	var session tokenvault.BrowserSession = s.Session
-	if !s.pool.opts.Elsewhere {
-		return session
+	if s.pool.opts.Elsewhere {
+		return elsewhere{s.Session, s.Session, s}
 	}
-	drivable, _ := session.(tokenvault.Drivable)
-	return elsewhere{session, drivable}
+	return s.Session
 }
 
 // elsewhere is a session without its view.
 type elsewhere struct {
 	tokenvault.BrowserSession
 	tokenvault.Drivable
+
+	session *session
+}
+
+// LiveViewURL fulfils [tokenvault.BrowserSession]. It is empty before the browser has
+// started.
+func (e elsewhere) LiveViewURL() tokenvault.Secret {
+	select {
+	case <-e.session.tried:
+	default:
+		return tokenvault.Secret{}
+	}
+	if shown, ok := e.session.browser.(interface{ LiveViewURL() tokenvault.Secret }); ok {
+		return shown.LiveViewURL()
+	}
+	return tokenvault.Secret{}
 }
 
 func (s *session) over() bool {
