@@ -8,7 +8,7 @@ import (
 )
 
 // maxKept bounds the statements that a connection keeps. The store has fewer texts.
-const maxKept = 128
+const maxKept = 256
 
 // A keeper connects by a driver, and each of its connections keeps the statements
 // that it has run: to parse and plan one takes longer than to run it.

@@ -25,6 +25,8 @@ func concurrencyCases() []testCase {
 		{"a commit and a reconnect leave one credential", healRace},
 		{"a reader sees all of a settlement or nothing", readersSeeWhole},
 		{"a reader of the log misses nothing", logReaders},
+		{"a webhook that is deleted is in nobody's way", deleteHookRace},
+		{"a delivery is sent again once at a time", redeliverRace},
 	}
 }
 

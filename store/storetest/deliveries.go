@@ -434,3 +434,45 @@ func deliveryPruned(t *testing.T, f *fixture) {
 		t.Errorf("dead jobs are left: %v, %v", rows, err)
 	}
 }
+
+// deleteHookRace deletes a webhook while changes are told to it and to another one.
+func deleteHookRace(t *testing.T, f *fixture) {
+	doomed, other := f.putWebhook(t, f.webhook("")), f.putWebhook(t, f.webhook(""))
+	requests, deleted := make([]tokenvault.NewAuthRequest, racers), f.event(tokenvault.EventWebhookDeleted, alice())
+	for i := range requests {
+		requests[i] = f.opening(f.request(alice()))
+	}
+	race(func(i int) {
+		if i == racers/2 {
+			if err := f.DeleteWebhook(t.Context(), acme, doomed.ID, deleted); err != nil {
+				t.Errorf("DeleteWebhook: %v", err)
+			}
+		}
+		if _, _, err := f.OpenOrJoin(t.Context(), requests[i]); err != nil {
+			t.Errorf("OpenOrJoin: %v", err)
+		}
+	})
+	if gone, told := f.deliveries(t, doomed.ID), f.deliveries(t, other.ID); len(gone) != 0 || len(told) != racers {
+		t.Errorf("%d and %d deliveries, want none and %d", len(gone), len(told), racers)
+	}
+	if jobs := f.claimJobs(t); len(jobs) != racers {
+		t.Errorf("%d jobs, want %d: one for each delivery that is left", len(jobs), racers)
+	}
+}
+
+// redeliverRace sends one delivery again from all sides.
+func redeliverRace(t *testing.T, f *fixture) {
+	w := f.putWebhook(t, f.webhook(""))
+	f.open(t, alice())
+	f.ended(t, f.claimJobs(t)[0], tokenvault.JobResult{Done: true})
+	id := f.deliveries(t, w.ID)[0].ID
+	event := f.event(tokenvault.EventWebhookResent, alice())
+	race(func(int) {
+		if err := f.Redeliver(t.Context(), acme, id, event); err != nil {
+			t.Errorf("Redeliver: %v", err)
+		}
+	})
+	if jobs := f.claimJobs(t); len(jobs) != 1 || jobs[0].ID != id || jobs[0].Attempts != 1 {
+		t.Errorf("jobs = %+v, want one", jobs)
+	}
+}
