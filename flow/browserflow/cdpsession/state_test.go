@@ -401,8 +401,11 @@ func TestACheckSaysWhoIsSignedIn(t *testing.T) {
 			if want := map[string]string{"probe": "42", "page": "alice"}[name]; proof.Account.ID != want {
 				t.Errorf("the account is %+v", proof.Account)
 			}
-			if _, err := check(t, p, state("stranger")); !errors.Is(err, tokenvault.ErrDenied) {
+			_, err = check(t, p, state("stranger-canary"))
+			if !errors.Is(err, tokenvault.ErrDenied) {
 				t.Errorf("a stranger: %v", err)
+			} else if text := err.Error(); strings.Contains(text, "canary") || strings.Contains(text, b.host) {
+				t.Errorf("the error quotes the state or an address: %v", err)
 			}
 		})
 	}
