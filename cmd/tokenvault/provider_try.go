@@ -33,7 +33,12 @@ line, ok or FAIL with what to do next; no token is printed.
 
 The redirect URL of the try is on this machine. With a public-url elsewhere,
 register the one that is printed as well, or use --no-browser. A server that
-listens on the same address has to be stopped for the try.`
+listens on the same address has to be stopped for the try.
+
+A provider at which people sign in in a browser is tried in one of this machine:
+its login page, that its signs are not there too early, and that a stranger is not
+taken for signed in. With browser-headed you sign in in a window, and the login is
+captured and proven.`
 }
 
 // Run prints one line per step, and fails if one did.
@@ -41,6 +46,15 @@ func (cmd providerTryCmd) Run(ctx context.Context, cfg server.Config, std stream
 	p, err := findProvider(ctx, cfg, std, cmd.Organization, cmd.ID)
 	if err != nil {
 		return err
+	}
+	if p.Login != nil {
+		t := &try{report: report{out: std.out}, cmd: cmd, provider: p}
+		t.definition()
+		t.tryLogin(ctx, cfg)
+		if t.failed() {
+			return &checksError{t.failures}
+		}
+		return nil
 	}
 	if p.OAuth2 == nil || p.OAuth2.AuthorizationURL == "" {
 		return fmt.Errorf("%s cannot be tried: nobody is redirected to it; connect it at 'tokenvault serve'", p.ID)
