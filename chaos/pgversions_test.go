@@ -12,8 +12,12 @@ import (
 	"github.com/ai-token-vault/tokenvault/internal/testop"
 )
 
-// laterSchema is a step that the version after this one could bring.
+// laterSchema is a step that the version after this one could bring. It locks several
+// tables, in another order than those who use them.
 const laterSchema = `-- +goose Up
+ALTER TABLE audit ADD COLUMN later text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE data_keys ADD COLUMN later text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE permissions ADD COLUMN later text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE connections ADD COLUMN renewed_by text COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX connections_renewed_by ON connections (tenant, renewed_by);
 CREATE TABLE of_a_later_version (tenant text COLLATE "C" PRIMARY KEY);

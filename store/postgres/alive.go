@@ -28,9 +28,13 @@ func (s *Store) bounded(ctx context.Context, fn func(ctx context.Context) error)
 
 // alive runs fn, which changes nothing that it could not do twice, once more if its
 // connection was found dead. After a failover all those of the pool are, so that
-// none of them is taken again.
+// none of them is taken again. It runs fn again too if that had to give way to
+// somebody else, as a read has to a change of the tables.
 func (s *Store) alive(ctx context.Context, fn func() error) error {
 	err := fn()
+	for try := 1; try < tries && again(err) && ctx.Err() == nil; try++ {
+		err = fn()
+	}
 	if err == nil || ctx.Err() != nil || !dead(err) {
 		return err
 	}

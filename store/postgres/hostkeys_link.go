@@ -273,6 +273,11 @@ func (l *linker) drop(ctx context.Context) error {
 // change runs statements in one transaction that changes tables. It gives up soon
 // if somebody holds one, so that nobody has to wait behind it, and tries again.
 func (l *linker) change(ctx context.Context, statements ...string) error {
+	return patiently(ctx, func() error { return l.once(ctx, statements) })
+}
+
+// patiently runs fn, which locks tables, again while others use them.
+func patiently(ctx context.Context, fn func() error) error {
 	var err error
 	for try := range lockTries {
 		if try > 0 {
@@ -282,7 +287,7 @@ func (l *linker) change(ctx context.Context, statements ...string) error {
 				return ctx.Err()
 			}
 		}
-		err = l.once(ctx, statements)
+		err = fn()
 		if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != codeLockTimeout && e.Code != codeDeadlock {
 			return err
 		}

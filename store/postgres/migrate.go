@@ -55,14 +55,15 @@ type Migration struct {
 // run while replicas are replaced.
 //
 // Then it makes the host keys that are asked for and not there. Tables stay in use
-// meanwhile: what has to lock one tries for two seconds at a time.
+// meanwhile: what has to lock one tries for half a second, for host keys two seconds,
+// at a time.
 func Migrate(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration, error) {
 	var done []Migration
 	err := withProvider(dsn, opts, func(db *sql.DB, p *goose.Provider, schema string) error {
 		if _, err := db.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{schema}.Sanitize()); err != nil {
 			return err
 		}
-		results, err := p.Up(ctx)
+		results, err := up(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -73,6 +74,25 @@ func Migrate(ctx context.Context, dsn string, opts *MigrateOptions) ([]Migration
 			return err
 		}
 		return makeHostKeys(ctx, db, schema, opts.HostKeys, opts.Logger)
+	})
+	return done, err
+}
+
+// stepLockMost is how long a step waits for a table. It is shorter than the time
+// after which PostgreSQL looks for deadlocks: a step that holds a table, and waits for
+// another, gives way before those who wait for it are failed.
+const stepLockMost = "500ms"
+
+// up takes the steps that are to come. One that cannot lock what it changes is undone
+// and taken again.
+func up(ctx context.Context, p *goose.Provider) (done []*goose.MigrationResult, err error) {
+	err = patiently(ctx, func() error {
+		results, err := p.Up(ctx)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			results = partial.Applied
+		}
+		done = append(done, results...)
+		return err
 	})
 	return done, err
 }
@@ -119,6 +139,7 @@ func withProvider(dsn string, opts *MigrateOptions, use func(*sql.DB, *goose.Pro
 	}
 	named(config)
 	config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
+	config.RuntimeParams["lock_timeout"] = stepLockMost
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }()
 	provider, err := newProvider(db, opts.Logger)

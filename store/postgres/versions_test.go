@@ -1,11 +1,14 @@
 package postgres
 
 import (
+	"context"
+	"database/sql"
 	"io/fs"
 	"regexp"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -64,4 +67,92 @@ func TestR18StepsOnlyAdd(t *testing.T) {
 			t.Errorf("%s: %v: it takes away what the version before needs: %q", file.Name(), err, destructive.Find(text))
 		}
 	}
+}
+
+// R18: a step that cannot lock a table is undone, so that nobody waits behind it, and
+// taken again.
+func TestR18AStepWaitsForATableInTurns(t *testing.T) {
+	dsn := server.Database(t)
+	err := withProvider(dsn, nil, func(db *sql.DB, p *goose.Provider, _ string) error {
+		if _, err := db.ExecContext(t.Context(), `CREATE SCHEMA tokenvault`); err != nil {
+			return err
+		}
+		_, err := p.UpTo(t.Context(), 2)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	using := begin(t, databaseOf(t, dsn), `SELECT FROM tokenvault.connections`)
+	migrated := make(chan error, 1)
+	go func() {
+		_, err := Migrate(context.WithoutCancel(t.Context()), dsn, nil)
+		migrated <- err
+	}()
+	waits := func() bool {
+		var n int
+		if err := using.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE relation = 'tokenvault.connections'::regclass AND NOT granted`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n > 0
+	}
+	becomes(t, waits)
+	becomes(t, func() bool { return !waits() })
+	if err := using.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Error(err)
+	}
+}
+
+// R18: a read that a change of the tables is in a deadlock with, and that is chosen
+// to fail, is made again.
+func TestR18AReadGivesWayToAStep(t *testing.T) {
+	d := newTemplate(t)
+	s := openCopy(t, d.dsn)
+	changing := begin(t, s.pool.Config().ConnConfig.Database, `SET LOCAL deadlock_timeout = '1min'`, `LOCK TABLE tokenvault.data_keys, tokenvault.permissions`)
+	read := make(chan error, 1)
+	go func() {
+		_, err := s.FindUsable(context.WithoutCancel(t.Context()), tokenvault.FindQuery{
+			Owner: tokenvault.Owner{Tenant: "a", UserID: "ada"}, ProviderID: "github", AgentID: "agent",
+		})
+		read <- err
+	}()
+	becomes(t, func() bool {
+		var n int
+		if err := changing.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE relation::regclass::text LIKE 'tokenvault.%' AND NOT granted`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n > 0
+	})
+	if _, err := changing.Exec(t.Context(), `LOCK TABLE tokenvault.connections`); err != nil {
+		t.Fatal(err)
+	}
+	if err := changing.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-read; err != nil {
+		t.Error(err)
+	}
+}
+
+// begin begins a transaction of the superuser's.
+func begin(t *testing.T, database string, statements ...string) pgx.Tx {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), server.Superuser(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range statements {
+		if _, err := tx.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tx
 }
