@@ -47,7 +47,7 @@ test: deps build ## Run every test: vet, race detector, nested modules, TypeScri
 		echo "== $$module"; \
 		(cd "$$module" && $(GO) vet ./... && $(GO) test -race -shuffle=on ./...); \
 	done
-	@cd web && npm test && npm run build
+	@cd web && npm test && npm run build && npm run pack:check
 	@cd e2e && npm test
 
 .PHONY: test-chaos

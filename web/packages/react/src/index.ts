@@ -4,5 +4,5 @@ export { OAuthConfigForm, type OAuthConfigFormProps, type OAuthConfigValues } fr
 export { en, type Strings } from "./strings.js";
 export { TokenVaultAuth, type TokenVaultAuthProps } from "./TokenVaultAuth.js";
 export { type UseConnectOptions, useConnect } from "./useConnect.js";
-export { useConnections, useCredentials } from "./useConnections.js";
+export { type Connections, useConnections, useCredentials } from "./useConnections.js";
 export { type UseTokenVaultAuthOptions, useTokenVaultAuth } from "./useTokenVaultAuth.js";

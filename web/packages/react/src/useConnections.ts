@@ -2,8 +2,23 @@ import { type Connection, type Permission, TokenVaultError } from "@ai-token-vau
 import { useCallback, useEffect, useState } from "react";
 import { useVault } from "./context.js";
 
+/** The user's connections, and what can be done with them. */
+export interface Connections {
+  connections: Connection[];
+  /** What agents may do, if asked for by `permissions: true`. */
+  permissions: Permission[];
+  loading: boolean;
+  error: TokenVaultError | null;
+  refresh: () => Promise<void>;
+  revoke: (credentialId: string) => Promise<void>;
+  share: (credentialId: string) => Promise<void>;
+  unshare: (credentialId: string) => Promise<void>;
+}
+
 /** The user's connections, kept fresh after every change made here and when the window is shown again. */
-export function useConnections(options: { apiBasePath?: string | undefined; permissions?: boolean } = {}) {
+export function useConnections(
+  options: { apiBasePath?: string | undefined; permissions?: boolean } = {},
+): Connections {
   const { client } = useVault(options.apiBasePath);
   const [connections, setConnections] = useState<Connection[]>([]);
   const [permissions, setPermissions] = useState<Permission[]>([]);
@@ -49,7 +64,6 @@ export function useConnections(options: { apiBasePath?: string | undefined; perm
 
   return {
     connections,
-    /** What agents may do, if asked for by `permissions: true`. */
     permissions,
     loading,
     error,
@@ -61,7 +75,9 @@ export function useConnections(options: { apiBasePath?: string | undefined; perm
 }
 
 /** The same under the name that the reference implementation has for connections. */
-export function useCredentials(options: { apiBasePath?: string | undefined } = {}) {
+export function useCredentials(
+  options: { apiBasePath?: string | undefined } = {},
+): Pick<Connections, "loading" | "error" | "refresh" | "revoke"> & { credentials: Connection[] } {
   const { connections, loading, error, refresh, revoke } = useConnections(options);
   return { credentials: connections, loading, error, refresh, revoke };
 }
