@@ -80,7 +80,7 @@ func (l *linker) checkOwners(ctx context.Context, kind keyKind) error {
 		err = l.conn.QueryRowContext(ctx, l.in(query)).Scan(&n)
 		return n, err
 	}
-	n, err := count(`id !~ '` + idPattern(k.typ) + `'`)
+	n, err := count(`NOT (` + written(k.typ, "id") + `)`)
 	if err == nil && n > 0 {
 		return fmt.Errorf("%d %s ids of the vault are no %s as the database writes it: %s", n, kind, k.typ, howToMend)
 	}

@@ -77,6 +77,10 @@ func TestHostKeysAreMadeOverRows(t *testing.T) {
 	owners := h.settle(t)
 	policies := h.count(t, `SELECT count(*) FROM pg_policies`)
 	first, second, _ := ids(KeyUUID)
+	for _, tenant := range []string{"t0", "t2"} { // more than one batch
+		server.Exec(t, databaseOf(t, h.dsn), fmt.Sprintf(`INSERT INTO tokenvault.auth_requests (tenant, id, user_id, request_key, scopes, status, created_at, expires_at)
+			SELECT '%s', 'ar_of_' || n, '%s', n, '{}', 'pending', now(), now() FROM generate_series(1, %d) AS n`, tenant, first, linkBatch))
+	}
 	h.exec(t, `INSERT INTO app.users (id) VALUES ($1)`, first)
 	h.exec(t, `INSERT INTO app."Orgs" VALUES ($1)`, second)
 	var migrators sync.WaitGroup
@@ -111,7 +115,8 @@ func TestHostKeysAreMadeOverRows(t *testing.T) {
 			t.Errorf("the host deleted %+v", owner)
 		}
 	}
-	for _, owner := range append(owners, tokenvault.Owner{Tenant: "t2", OrganizationID: second}) { // its data key too
+	for _, owner := range append(owners, tokenvault.Owner{Tenant: "t2", OrganizationID: second}, // its data key too
+		tokenvault.Owner{Tenant: "t0", UserID: first}, tokenvault.Owner{Tenant: "t2", UserID: first}) {
 		deleteOwner(t, s, owner)
 	}
 	for _, owner := range owners {
@@ -121,7 +126,8 @@ func TestHostKeysAreMadeOverRows(t *testing.T) {
 }
 
 // What keeps a key from being made is said before anything is changed, if it can be
-// known; when it is mended, the same command goes on.
+// known; when it is mended, the same command goes on. So it does with an index that
+// was not finished.
 func TestHostKeysAreRefusedUntilRowsFit(t *testing.T) {
 	for name, readable := range map[string]bool{"readable": true, "not readable": false} {
 		t.Run(name, func(t *testing.T) {
@@ -142,12 +148,16 @@ func TestHostKeysAreRefusedUntilRowsFit(t *testing.T) {
 			if s, err := Open(t.Context(), h.dsn, &Options{HostKeys: h.keys("")}); err == nil || !strings.Contains(err.Error(), "migrate up") {
 				t.Errorf("opened %v, %v, without the keys", s, err)
 			}
+			server.Exec(t, databaseOf(t, h.dsn), `UPDATE pg_index SET indisvalid = false WHERE indexrelid = to_regclass('tokenvault.connections_user_ref')`)
 			h.exec(t, `INSERT INTO app.users (id) VALUES ($1)`, first)
 			if err := h.link(t, h.keys("")); err != nil {
 				t.Fatal(err)
 			}
 			if n := h.unfilled(t); n > 0 {
 				t.Errorf("%d rows are not held by a key", n)
+			}
+			if n := h.count(t, `SELECT count(*) FROM pg_index WHERE indexrelid = 'tokenvault.connections_user_ref'::regclass AND indisvalid`); n != 1 {
+				t.Error("the index is of no use")
 			}
 		})
 	}

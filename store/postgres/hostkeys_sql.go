@@ -83,26 +83,24 @@ func (l linking) tables() []keyedTable {
 	return slices.DeleteFunc(keyedTables(), func(t keyedTable) bool { return len(l.refs(t)) == 0 })
 }
 
-// idPattern says how the database writes ids of a type.
-func idPattern(typ KeyType) string {
+// written is the condition that an id is one of a type, and as the database writes
+// it. Nothing is cast before it was looked at: the server's errors quote.
+func written(typ KeyType, id string) string {
 	switch typ {
 	case KeyUUID:
-		return `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`
+		return id + ` ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'`
 	case KeyBigint:
-		return `^(0|-?[1-9][0-9]{0,18})$`
+		return `CASE WHEN ` + id + ` ~ '^(0|-?[1-9][0-9]{0,18})$'
+        THEN ` + id + `::numeric BETWEEN -9223372036854775808 AND 9223372036854775807 ELSE false END`
 	case KeyText:
 	}
-	return `^`
+	return `true`
 }
 
 // parsers returns the functions that turn our ids into the host's.
 func (l linking) parsers() (statements []string) {
 	for _, kind := range slices.Sorted(maps.Keys(l.keys)) {
 		typ := l.keys[kind].typ
-		written := `id ~ '` + idPattern(typ) + `'`
-		if typ == KeyBigint {
-			written += ` AND id::numeric BETWEEN -9223372036854775808 AND 9223372036854775807`
-		}
 		statements = append(statements, l.sql(`CREATE OR REPLACE FUNCTION tv.host_%[1]s(id text) RETURNS %[2]s LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF id = '' THEN
@@ -113,7 +111,7 @@ BEGIN
     END IF;
     RETURN id::%[2]s;
 END
-$$`, kind, typ, written))
+$$`, kind, typ, written(typ, "id")))
 	}
 	return statements
 }
