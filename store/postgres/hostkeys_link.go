@@ -194,14 +194,23 @@ func (l *linker) makeIndex(ctx context.Context, index indexed) error {
 }
 
 // fillAll fills the new columns of the rows that were there before, of all
-// tenants.
+// tenants. The planner thinks little of what a policy lets through, and would read
+// the whole table for each batch.
 func (l *linker) fillAll(ctx context.Context) (err error) {
-	if err := l.exec(ctx, `SELECT set_config('tokenvault.linking', 'on', false)`); err != nil {
+	scans := []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"}
+	defer func() {
+		for _, name := range append(scans, "tokenvault.linking") {
+			err = errors.Join(err, l.exec(context.WithoutCancel(ctx), `RESET `+name))
+		}
+	}()
+	for _, name := range scans {
+		if err := l.exec(ctx, `SET `+name+` = off`); err != nil {
+			return err
+		}
+	}
+	if err := l.exec(ctx, `SET tokenvault.linking = 'on'`); err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, l.exec(context.WithoutCancel(ctx), `SELECT set_config('tokenvault.linking', '', false)`))
-	}()
 	for _, t := range l.tables() {
 		if err := l.fill(ctx, t); err != nil {
 			return l.explained(err)
@@ -232,15 +241,14 @@ func (l *linker) fill(ctx context.Context, t keyedTable) error {
 		need += fmt.Sprintf("%s <> '' AND %s IS NULL", r.from, r.column)
 	}
 	from := l.refs(t)[0].from
+	query := l.sql(`WITH batch AS MATERIALIZED (
+			SELECT tenant AS of_tenant, %[1]s AS of_id FROM tv.%[2]s WHERE (tenant, %[1]s) > ($1, $2) ORDER BY tenant, %[1]s LIMIT %[3]d),
+		filled AS (UPDATE tv.%[2]s SET %[4]s = %[4]s FROM batch WHERE tenant = of_tenant AND %[1]s = of_id AND (`, id, t.name, linkBatch, from) +
+		need + `))
+		SELECT (max(ARRAY[of_tenant, of_id]))[1], (max(ARRAY[of_tenant, of_id]))[2] FROM batch`
 	for tenant, after := "", ""; ; {
 		var toTenant, to sql.NullString
-		err := l.conn.QueryRowContext(ctx, l.sql(`SELECT (max(ARRAY[tenant, %[1]s]))[1], (max(ARRAY[tenant, %[1]s]))[2] FROM (SELECT tenant, %[1]s FROM tv.%[2]s
-			WHERE (tenant, %[1]s) > ($1, $2) ORDER BY tenant, %[1]s LIMIT %[3]d) AS batch`, id, t.name, linkBatch), tenant, after).Scan(&toTenant, &to)
-		if err != nil || !to.Valid {
-			return err
-		}
-		update := `UPDATE tv.` + t.name + ` SET ` + from + ` = ` + from + ` WHERE (tenant, ` + id + `) > ($1, $2) AND (tenant, ` + id + `) <= ($3, $4) AND (` + need + `)`
-		if _, err := l.conn.ExecContext(ctx, l.in(update), tenant, after, toTenant.String, to.String); err != nil {
+		if err := l.conn.QueryRowContext(ctx, query, tenant, after).Scan(&toTenant, &to); err != nil || !to.Valid {
 			return err
 		}
 		tenant, after = toTenant.String, to.String
