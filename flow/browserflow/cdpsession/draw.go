@@ -10,6 +10,7 @@ type drawing struct {
 	tab           *target // nil: nothing
 	width, height int
 	touch         bool
+	turn          int // another one begins anew: the first picture always comes
 }
 
 // redraw has the drawing looked at again. It never blocks.
@@ -28,7 +29,7 @@ func (s *Session) wanted() drawing {
 	if s.view == nil || !s.view.showing || s.active() == nil {
 		return drawing{}
 	}
-	return drawing{s.active(), s.width, s.height, s.touch}
+	return drawing{s.active(), s.width, s.height, s.touch, s.turn}
 }
 
 // draw makes what is drawn what is wanted, until the session ends. It awaits each
@@ -55,7 +56,9 @@ func (s *Session) drawn(now, want drawing) drawing {
 		return drawing{}
 	}
 	if err := s.calls(s.ctx, want.tab.session,
-		command{"Emulation.setDeviceMetricsOverride", metrics(want.width, want.height)},
+		command{"Emulation.setDeviceMetricsOverride", object{
+			"width": want.width, "height": want.height, "screenWidth": want.width, "screenHeight": want.height, "deviceScaleFactor": 1, "mobile": false,
+		}},
 		command{"Emulation.setTouchEmulationEnabled", object{"enabled": want.touch, "maxTouchPoints": 5}},
 		command{"Page.bringToFront", nil},
 		command{"Page.startScreencast", object{"format": "jpeg", "quality": quality, "maxWidth": want.width, "maxHeight": want.height}},
@@ -66,8 +69,4 @@ func (s *Session) drawn(now, want drawing) drawing {
 		return drawing{}
 	}
 	return want
-}
-
-func metrics(width, height int) object {
-	return object{"width": width, "height": height, "screenWidth": width, "screenHeight": height, "deviceScaleFactor": 1, "mobile": false}
 }

@@ -34,6 +34,7 @@ func TestFrameOfAnotherSite(t *testing.T) {
 			return true
 		}
 		r.clickAt(200, 120) // the browser learns late where a frame of another process lies
+		r.eval(`new Promise(requestAnimationFrame)`, nil)
 		r.do(tokenvault.ViewInput{Kind: tokenvault.ViewKeyframe})
 		return false
 	})

@@ -61,6 +61,7 @@ type Session struct {
 	position int
 	end      tokenvault.BrowserEnd
 	endsAt   time.Time
+	usedAt   time.Time
 	idle     *time.Timer
 	timeout  *time.Timer
 	context  string // the browser context's id, if it is our own
@@ -76,6 +77,7 @@ type Session struct {
 	view          *view
 	last          []byte // the active tab's last picture
 	seq           uint32
+	turn          int // see drawing
 	inflight      int // inputs that the browser has not answered
 
 	signs  signs
@@ -102,7 +104,10 @@ func New(opts Options) *Session {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	limit := cmp.Or(r.TimeLimit, defaultTime)
-	s.endsAt = time.Now().Add(limit)
+	s.mu.Lock() // a timer may be over at once
+	defer s.mu.Unlock()
+	s.usedAt = time.Now()
+	s.endsAt = s.usedAt.Add(limit)
 	s.timeout = time.AfterFunc(limit, func() { s.End(tokenvault.BrowserEndTimeout) })
 	s.idle = time.AfterFunc(s.opts.Request.IdleLimit, s.idled)
 	return s
@@ -208,6 +213,7 @@ func (s *Session) ended() error {
 // used notes that somebody did something. The lock is held.
 func (s *Session) used() {
 	if s.phase != tokenvault.BrowserEnded {
+		s.usedAt = time.Now()
 		s.idle.Reset(s.opts.Request.IdleLimit)
 	}
 }
@@ -219,8 +225,9 @@ func (s *Session) idled() {
 	if looked {
 		s.used()
 	}
+	late := time.Since(s.usedAt) < s.opts.Request.IdleLimit // used while the timer was firing
 	s.mu.Unlock()
-	if !looked {
+	if !looked && !late {
 		s.End(tokenvault.BrowserEndIdle)
 	}
 }

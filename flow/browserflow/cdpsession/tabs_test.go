@@ -1,8 +1,10 @@
 package cdpsession_test
 
 import (
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -185,4 +187,25 @@ func TestPageThatClosesTheLastTab(t *testing.T) {
 	}
 	first := r.activeTab().ID
 	r.until("another tab", func() bool { return r.activeTab().ID != first && r.activeTab().Title == "text" })
+}
+
+// Nothing is downloaded, and the tab stays where it is.
+func TestDownload(t *testing.T) {
+	s := startSite(t)
+	r := open(t, options(s, "/download"))
+	r.click("#link")
+	r.eval(`document.title = "still here"`, nil)
+	r.title("still here")
+	if r.scene.Origin != s.Bank || len(r.scene.Tabs) != 1 {
+		t.Errorf("the scene is %+v", r.scene)
+	}
+	// The browser keeps what it downloads below its home, which is the profile.
+	if err := filepath.WalkDir("/dev/shm", func(path string, _ fs.DirEntry, _ error) error {
+		if strings.HasPrefix(filepath.Base(path), "statement") {
+			t.Errorf("downloaded: %s", path)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -27,6 +27,7 @@ type view struct {
 
 	scene   bool   // the scene has changed
 	frame   []byte // not yet taken
+	behind  bool   // pictures came before the one before was taken
 	copied  string
 	blocked string
 	cursor  string
@@ -116,6 +117,10 @@ func (v *view) take() (tokenvault.ViewUpdate, bool, error) {
 	case v.frame != nil:
 		frame := v.frame
 		v.frame = nil
+		if v.behind {
+			v.behind = false
+			v.s.catchUp()
+		}
 		return tokenvault.ViewUpdate{Frame: frame}, true, nil
 	}
 	return tokenvault.ViewUpdate{}, false, nil
@@ -158,25 +163,32 @@ func (s *Session) onFrame(t *target, f cdp.Frame) {
 
 const (
 	lateAck = 100 * time.Millisecond // how long a browser waits whose pictures are not taken
-	missed  = 150 * time.Millisecond // after which a picture that was left out is asked for
+	missed  = 300 * time.Millisecond // after which a picture that was left out is asked for
 )
 
 // acknowledgeLate lets the browser send fewer pictures than the viewer does not take
-// anyway. While a browser waits it leaves pictures out, perhaps the last one: if none
-// comes afterwards, it is asked for one. The lock is held.
+// anyway. While a browser waits it leaves pictures out, perhaps the last one. The
+// lock is held.
 func (s *Session) acknowledgeLate(a ack) {
+	s.view.behind = true
 	time.AfterFunc(lateAck, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.acknowledge(a)
-		seq := s.seq
-		time.AfterFunc(missed, func() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if t := s.active(); t != nil && s.view != nil && s.seq == seq && s.ended() == nil {
-				s.conn.Send(t.session, "Emulation.setDeviceMetricsOverride", metrics(s.width, s.height)) // unchanged, but drawn again
-			}
-		})
+	})
+}
+
+// catchUp has a tab drawn anew if no picture follows those that were late. The lock
+// is held.
+func (s *Session) catchUp() {
+	seq := s.seq
+	time.AfterFunc(missed, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.seq == seq {
+			s.turn++
+			s.redraw()
+		}
 	})
 }
 

@@ -24,7 +24,7 @@ func widgets(mux *http.ServeMux) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { show(w, http.StatusOK, path[1:], body) })
 	}
 	mux.HandleFunc("GET /download/file", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Disposition", `attachment; filename="file.txt"`)
+		w.Header().Set("Content-Disposition", `attachment; filename="statement.txt"`)
 		_, _ = w.Write([]byte("content"))
 	})
 }
