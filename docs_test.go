@@ -91,7 +91,7 @@ func exists(all map[string][]string, file, name string, prefix bool) bool {
 
 // cases are the attacks and faults that a test must show, by their stable ids.
 const cases = "C3 C5 C8 C10 C11 C12 C13 C15 C17 C19 C20 C21 C22 C23 C24 C25 " +
-	"R2 R4 R5 R6 R7 R8 R9 R11 R12 R13 R14 R15 R16 R17 R18 A1 A2 A3 A4 A5 A6 A7 K1 K2 K3 K4 K5 K6 K7 K8 K9"
+	"R2 R4 R5 R6 R7 R8 R9 R11 R12 R13 R14 R15 R16 R17 R18 A1 A2 A3 A4 A5 A6 A7 K1 K2 K3 K4 K5 K6 K7 K8 K9 B1 B2 B3 B4 B5 B6"
 
 // Every case has a row in the threat model, with a test that is named after it, or
 // with the reason why there is none yet.

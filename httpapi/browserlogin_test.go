@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -355,5 +358,40 @@ func TestA1AnotherOwnersLoginsDoNotExist(t *testing.T) {
 	}
 	if row := r.as("alice", "GET", "/browser-login/"+id, ""); row.json(t, "phase") != "open" {
 		t.Errorf("login afterwards: %s", row.text)
+	}
+}
+
+// B6: what a person types, and what is shown of it, goes to the browser and nowhere
+// else.
+func TestB6NothingThatIsTypedIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r := newLoginRig(t, func(o *tokenvault.Options) { o.Logger = logger })
+	r.server.Config.Handler = NewHandler(r.Vault, headerAuth{}, &Options{Logger: logger})
+	id, s := r.start(t, "alice", "bank")
+	ticket, url := r.ticket(t, "alice", id)
+	conn := r.view(t, url, ticket)
+	for _, input := range []map[string]any{
+		{"kind": "key", "action": "down", "key": "typed-canary", "code": "typed-canary", "text": "typed-canary"},
+		{"kind": "text", "text": "typed-canary"}, {"kind": "sign_in", "accept": true, "name": "typed-canary", "text": "typed-canary"},
+		{"kind": "answer", "accept": true, "text": "typed-canary"},
+	} {
+		say(t, conn, input)
+		if in := <-s.inputs; strings.Contains(fmt.Sprintf("%v %+v", in, in), "canary") {
+			t.Errorf("an input prints what was typed: %v", in.Kind)
+		}
+	}
+	say(t, conn, map[string]any{"kind": "typed-canary", "unknown": "typed-canary"}) // refused
+	hear(t, conn)
+	s.end(tokenvault.BrowserEndCrashed)
+	events, err := r.Events(t.Context(), admin, tokenvault.EventQuery{})
+	if err != nil || len(events) == 0 {
+		t.Fatalf("%d events, %v", len(events), err)
+	}
+	if err := r.Close(t.Context()); err != nil { // nobody writes to the log any more
+		t.Fatal(err)
+	}
+	if text := log.String() + fmt.Sprintf("%+v", events); strings.Contains(text, "canary") || strings.Contains(text, ticket) {
+		t.Errorf("what was typed, or the ticket, was written down:\n%s", text)
 	}
 }

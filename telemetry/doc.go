@@ -7,6 +7,8 @@
 //	tokenvault_operation_duration_seconds{operation,provider}       how long it took
 //	tokenvault_audit_commit_entries                                 audit entries per durable commit
 //	tokenvault_audit_queue_entries                                  entries that wait for their commit
+//	tokenvault_browser_logins                                       logins that run in browsers of this process
+//	tokenvault_browser_sessions                                     browsers of this process that are open for agents
 //	tokenvault_audit_failing                                        1 while nothing is released for it
 //	tokenvault_provider_failing{provider}                           1 while its token endpoint is left alone
 //	tokenvault_http_requests_total{route,code}                      answers, by route pattern and status

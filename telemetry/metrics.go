@@ -65,6 +65,12 @@ func watchStats(registry prometheus.Registerer, stats func() tokenvault.Stats) {
 			}
 			return 0
 		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tokenvault_browser_logins", Help: "Logins that run in browsers of this process.",
+		}, func() float64 { return float64(stats().Logins) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tokenvault_browser_sessions", Help: "Browsers of this process that are open for agents.",
+		}, func() float64 { return float64(stats().Sessions) }),
 		failing(stats),
 	)
 }
