@@ -83,8 +83,11 @@ if ((${#folders[@]} > 0)); then
 	node_runtime
 	for folder in "${folders[@]}"; do node_packages "$folder"; done
 fi
-if [[ -f e2e/package.json ]] && ! have chromium; then
+if ! have chromium; then
 	apt chromium
+fi
+if ! have Xvfb; then # for browsers with a window
+	apt xvfb
 fi
 if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
 	apt postgresql

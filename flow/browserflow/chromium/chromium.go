@@ -39,7 +39,7 @@ func New(ctx context.Context, opts Options) (*Browser, error) {
 	b := &Browser{config: c, watch: startWatch(c.opts.MaxMemory, watchEvery)}
 	b.Pool = pool.New(pool.Options{
 		Start: b.start, Elsewhere: opts.Headed, Logger: c.opts.Logger,
-		MaxSessions: opts.MaxSessions, Queue: opts.Queue, IdleLimit: opts.IdleLimit, TimeLimit: opts.TimeLimit,
+		MaxSessions: c.opts.MaxSessions, Queue: opts.Queue, IdleLimit: opts.IdleLimit, TimeLimit: opts.TimeLimit,
 	})
 	return b, nil
 }

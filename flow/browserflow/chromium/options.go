@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"time"
 )
 
@@ -33,8 +34,10 @@ type Options struct {
 	// AllowHosts lists exact host:port pairs that pages may reach although they are
 	// not public.
 	AllowHosts []string
-	// MaxSessions, Queue, IdleLimit and TimeLimit are as in pool.Options.
-	MaxSessions          int
+	// MaxSessions is how many browsers run at once. Default: four for each processor,
+	// but no more than memory has room for, with half a gibibyte each.
+	MaxSessions int
+	// Queue, IdleLimit and TimeLimit are as in pool.Options.
 	Queue                int
 	IdleLimit, TimeLimit time.Duration
 	// MaxMemory is how many bytes one browser may hold, profile included, before it is
@@ -49,8 +52,10 @@ type Options struct {
 }
 
 const (
-	defaultMemory = 1 << 30
-	shm           = "/dev/shm"
+	defaultMemory  = 1 << 30
+	usualMemory    = 512 << 20 // of a browser at a login page
+	sessionsPerCPU = 4
+	shm            = "/dev/shm"
 )
 
 // A config is what the options come to on this machine.
@@ -68,6 +73,9 @@ func configure(ctx context.Context, opts Options) (*config, error) {
 	c := &config{opts: opts}
 	if c.opts.MaxMemory == 0 {
 		c.opts.MaxMemory = defaultMemory
+	}
+	if c.opts.MaxSessions == 0 {
+		c.opts.MaxSessions = max(1, min(sessionsPerCPU*runtime.NumCPU(), int(freeMemory()/usualMemory)))
 	}
 	if c.opts.Logger == nil {
 		c.opts.Logger = slog.New(slog.DiscardHandler)

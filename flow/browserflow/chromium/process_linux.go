@@ -100,6 +100,18 @@ func eachProcess(visit func(pid int, proc string)) {
 	}
 }
 
+// freeMemory returns the bytes that the machine can give away.
+func freeMemory() int64 {
+	text, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			kib, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kib << 10
+		}
+	}
+	return 0
+}
+
 // room returns the free bytes of the file system of dir, and whether it is in
 // memory.
 func room(dir string) (free int64, inMemory bool) {
