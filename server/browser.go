@@ -1,21 +1,24 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/flow/browserflow"
 	"github.com/ai-token-vault/tokenvault/flow/browserflow/chromium"
+	"github.com/ai-token-vault/tokenvault/flow/browserflow/remotecdp"
 )
 
 // Browsers is how owners sign in in browsers. Its fields are part of [Config].
 type Browsers struct {
-	Browser            string        `help:"How owners sign in to services without OAuth: chromium (in a Chromium that this server starts, and that they see live) or off." enum:"off,chromium" default:"off" env:"TOKENVAULT_BROWSER" group:"Browser"`
+	Browser            string        `help:"How owners sign in to services without OAuth: chromium (in a Chromium that this server starts, and that they see live), remote (in a browser elsewhere that speaks the Chrome DevTools Protocol) or off." enum:"off,chromium,remote" default:"off" env:"TOKENVAULT_BROWSER" group:"Browser"`
 	BrowserPath        string        `help:"The Chromium program itself, not a script that starts it. Default: the first of the usual places." type:"path" env:"TOKENVAULT_BROWSER_PATH" group:"Browser"`
 	BrowserUser        string        `help:"The unprivileged user that browsers run as. Needed if the server is started as root; else leave it out." env:"TOKENVAULT_BROWSER_USER" group:"Browser"`
 	BrowserHeaded      bool          `help:"Show each browser as a window on this machine's display in place of the live view: for development." env:"TOKENVAULT_BROWSER_HEADED" group:"Browser"`
@@ -28,25 +31,33 @@ type Browsers struct {
 	BrowserLoginTTL    time.Duration `help:"How long one login may take." name:"browser-login-ttl" default:"30m" env:"TOKENVAULT_BROWSER_LOGIN_TTL" group:"Browser"`
 	BrowserSessionIdle time.Duration `help:"After how long the browser of a connection is closed that no agent drives." default:"10m" env:"TOKENVAULT_BROWSER_SESSION_IDLE" group:"Browser"`
 	BrowserProfileDir  string        `help:"Directory of profiles while their browsers run: a tmpfs. Default: /dev/shm if it has room, else the directory for temporary files." type:"path" env:"TOKENVAULT_BROWSER_PROFILE_DIR" group:"Browser"`
+	BrowserURLFile     string        `help:"Browser remote: file of the URL at which browsers are connected to: the DevTools WebSocket (wss://…), or what serves /json/version (https://…)." name:"browser-url-file" type:"path" env:"TOKENVAULT_BROWSER_URL_FILE" group:"Browser"`
+	BrowserLiveView    string        `help:"Browser remote: where the service itself shows a session to its user; {sessionId} and {browserId}, the last part of the WebSocket's path, are replaced. Default: the vault shows it." name:"browser-live-view" env:"TOKENVAULT_BROWSER_LIVE_VIEW" group:"Browser"`
+	BrowserExclusive   bool          `help:"Browser remote: each connection is to a browser that nobody else has, which agents may drive after a login." name:"browser-exclusive" env:"TOKENVAULT_BROWSER_EXCLUSIVE" group:"Browser"`
 	NodeURL            string        `help:"Where the other servers on the same database reach this one, such as http://10.0.0.7:8420: they send on what concerns a browser that runs here. Needed with a PostgreSQL database and browsers." name:"node-url" env:"TOKENVAULT_NODE_URL" group:"Browser"`
 }
 
 // Enabled reports whether owners can sign in in browsers.
-func (b Browsers) Enabled() bool { return b.Browser == "chromium" }
+func (b Browsers) Enabled() bool { return b.Browser == "chromium" || b.Browser == "remote" }
 
 func (c Config) validateBrowser() error {
 	b := c.Browsers
 	for _, set := range []struct {
-		key string
-		set bool
+		key, of string
+		set     bool
 	}{
-		{"browser-path", b.BrowserPath != ""}, {"browser-user", b.BrowserUser != ""}, {"browser-headed", b.BrowserHeaded},
-		{"browser-no-sandbox", b.BrowserNoSandbox}, {"browser-allow-hosts", len(b.BrowserAllowHosts) > 0},
-		{"browser-profile-dir", b.BrowserProfileDir != ""},
+		{"browser-path", "chromium", b.BrowserPath != ""}, {"browser-user", "chromium", b.BrowserUser != ""},
+		{"browser-headed", "chromium", b.BrowserHeaded}, {"browser-no-sandbox", "chromium", b.BrowserNoSandbox},
+		{"browser-allow-hosts", "chromium", len(b.BrowserAllowHosts) > 0}, {"browser-profile-dir", "chromium", b.BrowserProfileDir != ""},
+		{"browser-url-file", "remote", b.BrowserURLFile != ""}, {"browser-live-view", "remote", b.BrowserLiveView != ""},
+		{"browser-exclusive", "remote", b.BrowserExclusive},
 	} {
-		if set.set && !b.Enabled() {
-			return fmt.Errorf("%s: is without effect while browser is off: set browser to chromium, or leave it out", set.key)
+		if set.set && b.Browser != set.of {
+			return fmt.Errorf("%s: is without effect while browser is %s: set browser to %s, or leave it out", set.key, cmp.Or(b.Browser, "off"), set.of)
 		}
+	}
+	if b.Browser == "remote" && b.BrowserURLFile == "" {
+		return errors.New("browser-url-file: must name the file of the URL of the remote browser")
 	}
 	for _, pair := range b.BrowserAllowHosts {
 		if !isHostPort(pair) {
@@ -77,12 +88,30 @@ func (b Browsers) Chromium(log *slog.Logger) chromium.Options {
 	}
 }
 
+// Remote returns how remote browsers are reached.
+func (b Browsers) Remote(log *slog.Logger) (remotecdp.Options, error) {
+	text, err := readNamed("browser-url-file", b.BrowserURLFile)
+	return remotecdp.Options{
+		URL: tokenvault.NewSecret(strings.TrimSpace(string(text))), LiveViewURL: tokenvault.NewSecret(b.BrowserLiveView), Exclusive: b.BrowserExclusive,
+		MaxSessions: b.BrowserSessions, Queue: b.BrowserQueue, IdleLimit: b.BrowserIdle, TimeLimit: b.BrowserLoginTTL, Logger: log,
+	}, err
+}
+
 // openBrowser returns the browsers of the configuration, or nil.
 func openBrowser(ctx context.Context, cfg Config, log *slog.Logger) (tokenvault.Browser, error) {
-	if !cfg.Browsers.Enabled() {
+	var b tokenvault.Browser
+	var err error
+	switch cfg.Browser {
+	case "chromium":
+		b, err = chromium.New(ctx, cfg.Browsers.Chromium(log))
+	case "remote":
+		var opts remotecdp.Options
+		if opts, err = cfg.Browsers.Remote(log); err == nil {
+			b, err = remotecdp.New(opts)
+		}
+	default:
 		return nil, nil //nolint:nilnil // there are none
 	}
-	b, err := chromium.New(ctx, cfg.Browsers.Chromium(log))
 	if err != nil {
 		return nil, fmt.Errorf("browser: %w: see 'tokenvault check', or set browser to off", err)
 	}

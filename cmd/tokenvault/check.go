@@ -11,6 +11,7 @@ import (
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/catalog"
 	"github.com/ai-token-vault/tokenvault/flow/browserflow/chromium"
+	"github.com/ai-token-vault/tokenvault/flow/browserflow/remotecdp"
 	"github.com/ai-token-vault/tokenvault/server"
 	"github.com/ai-token-vault/tokenvault/store/sqlite"
 )
@@ -137,6 +138,15 @@ func (r *report) note(what, text string) { _, _ = fmt.Fprintf(r.out, "note  %-10
 
 // browser tries what browsers need. What only makes pages worse is a note.
 func (r *report) browser(ctx context.Context, cfg server.Config) {
+	if cfg.Browser == "remote" {
+		product := ""
+		opts, err := cfg.Remote(nil)
+		if err == nil {
+			product, err = remotecdp.Try(ctx, opts)
+		}
+		r.line("browser", err, product+" answers")
+		return
+	}
 	for _, f := range chromium.Diagnose(ctx, cfg.Browsers.Chromium(nil)) {
 		switch {
 		case f.OK:

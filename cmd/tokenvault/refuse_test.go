@@ -102,6 +102,10 @@ func TestRefuseSettings(t *testing.T) {
 		{"--public-url http://vault.example.com", "http is for loopback names only"},
 		{"--public-url https://vault.example.com/app", "public-url: must be an https origin"},
 		{"--mount vault", "mount: must begin with a slash"},
+		{"--browser firefox", `--browser must be one of "off","chromium","remote"`},
+		{"--browser remote", "browser-url-file: must name the file of the URL of the remote browser"},
+		{"--browser remote --browser-url-file x --browser-user y", "browser-user: is without effect while browser is remote: set browser to chromium, or leave it out"},
+		{"--browser-exclusive", "browser-exclusive: is without effect while browser is off: set browser to remote, or leave it out"},
 		{"--mode assertion", "assertion-issuer, and assertion-keys or assertion-keys-url: must be set in mode assertion"},
 		{"--mode assertion --assertion-issuer a --assertion-keys k", "origins: must name the host's origin in mode assertion"},
 		{"--mode signin", "oidc-issuer, oidc-client-id: must be set in mode signin"},
@@ -145,10 +149,12 @@ func TestRefuseFilesOfUsers(t *testing.T) {
 	assertion := "serve --mode assertion --assertion-issuer a --assertion-keys "
 	oidc := "serve --mode signin --oidc-issuer https://login.example --oidc-client-id v --oidc-client-secret-file "
 	for args, want := range map[string]string{
-		assertion + "/nowhere": "assertion-keys: /nowhere cannot be read (no such file or directory)",
-		assertion + empty:      "assertion-keys: " + empty + ": must be public keys",
-		oidc + "/nowhere":      "oidc-client-secret-file: /nowhere cannot be read (no such file or directory)",
-		oidc + empty:           "oidc-client-secret-file: " + empty + " is empty: leave the setting out for a public client",
+		"serve --browser remote --browser-url-file /nowhere": "browser-url-file: /nowhere cannot be read (no such file or directory)",
+		"serve --browser remote --browser-url-file " + empty: "browser: the URL of the remote browser must be one of ws, wss, http or https: see 'tokenvault check', or set browser to off",
+		assertion + "/nowhere":                               "assertion-keys: /nowhere cannot be read (no such file or directory)",
+		assertion + empty:                                    "assertion-keys: " + empty + ": must be public keys",
+		oidc + "/nowhere":                                    "oidc-client-secret-file: /nowhere cannot be read (no such file or directory)",
+		oidc + empty:                                         "oidc-client-secret-file: " + empty + " is empty: leave the setting out for a public client",
 	} {
 		mustRefuse(t, dir, env, words(args), want)
 	}

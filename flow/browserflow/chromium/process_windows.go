@@ -9,7 +9,7 @@ import (
 type account struct{}
 
 func findAccount(string) (*account, error) {
-	return nil, errors.New("browsers cannot be started on Windows: name a remote one as browser.remote-url")
+	return nil, errors.New("browsers cannot be started on Windows: set browser to remote")
 }
 
 func attributes(*account) *syscall.SysProcAttr { return nil }
