@@ -130,8 +130,8 @@ func TestAStateShowsItselfInJSONOnly(t *testing.T) {
 		Origins: []StateOrigin{{LocalStorage: []StateItem{{Value: "canary"}}, IndexedDB: StateJSON(`"canary"`)}},
 	}
 	var log bytes.Buffer
-	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "state", s, "text", s.Cookies[0].Value, "json", s.Origins[0].IndexedDB)
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "state", s, "text", s.Cookies[0].Value, "json", s.Origins[0].IndexedDB)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", slog.Any("state", s), slog.Any("text", s.Cookies[0].Value), slog.Any("json", s.Origins[0].IndexedDB))
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", slog.Any("state", s), slog.Any("text", s.Cookies[0].Value), slog.Any("json", s.Origins[0].IndexedDB))
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		_, _ = fmt.Fprintf(&log, format+format+format, s, s.Cookies, s.Origins)
 	}

@@ -17,7 +17,7 @@ const (
 	strangerWithin = 5 * time.Second // for signs that are there too early
 )
 
-// tryLogin tries a provider where people sign in in a browser: what can be told
+// tryLogin tries a provider where browsers are signed in: what can be told
 // without a person and, on a machine with a display, a login in a window.
 func (t *try) tryLogin(ctx context.Context, cfg server.Config) {
 	if refuses := t.provider.Login.Refuses; refuses != "" {

@@ -17,11 +17,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ai-token-vault/tokenvault"
 )
 
-// A Flow signs owners in in browsers. It keeps no state and is safe for concurrent
+// A Flow has owners sign in by browsers. It keeps no state and is safe for concurrent
 // use.
 type Flow struct{ browser tokenvault.Browser }
 
@@ -52,7 +53,7 @@ func usable(p tokenvault.Provider) error {
 	}
 	patterns := p.Login.Unless
 	for _, sign := range p.Login.Signs {
-		patterns = append(patterns[:len(patterns):len(patterns)], sign.Pattern)
+		patterns = append(slices.Clip(patterns), sign.Pattern)
 	}
 	for _, text := range patterns {
 		if _, err := tokenvault.WholePattern(text); err != nil {

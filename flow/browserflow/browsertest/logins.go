@@ -34,7 +34,7 @@ type signIn struct {
 	session tokenvault.BrowserSession
 }
 
-// Logins signs in in every way that the bank offers, as a person who sees the browser
+// Logins goes every way to sign in that the bank offers, as a person who sees the browser
 // does, and has each login seen, captured and proven. It checks what
 // [tokenvault.Browser] and [tokenvault.BrowserSession] promise about that.
 func Logins(t *testing.T, a Adapter) {

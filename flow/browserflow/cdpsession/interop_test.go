@@ -34,7 +34,7 @@ func TestOtherProgramsAreSignedInWithTheState(t *testing.T) {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(dir, "chromedp")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".") //nolint:gosec // our own module
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
 	build.Dir = filepath.Join(e2e, "states", "chromedp")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -58,7 +58,7 @@ func use(t *testing.T, dir string, command []string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // fixed by the test
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
