@@ -18,7 +18,10 @@ import (
 
 const suffix = ".spooled"
 
-var validName = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
+// namePattern counts nothing: a count is compiled into as many copies, at each start.
+var namePattern = regexp.MustCompile(`^[a-z0-9_]+$`)
+
+func validName(name string) bool { return len(name) <= 64 && namePattern.MatchString(name) }
 
 // A Dir is a [tokenvault.Spool] in a directory. Any number of processes may share
 // it.
@@ -43,7 +46,7 @@ func Open(path string) (*Dir, error) {
 }
 
 func (d *Dir) file(name string) (string, error) {
-	if !validName.MatchString(name) {
+	if !validName(name) {
 		return "", fmt.Errorf("spool: %w", &tokenvault.FieldError{Field: "name", Reason: "must be lower-case letters, digits and underscores"})
 	}
 	return filepath.Join(d.path, name+suffix), nil
@@ -106,7 +109,7 @@ func (d *Dir) Names(context.Context) ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		if name, ok := strings.CutSuffix(entry.Name(), suffix); ok && validName.MatchString(name) {
+		if name, ok := strings.CutSuffix(entry.Name(), suffix); ok && validName(name) {
 			names = append(names, name)
 		}
 	}

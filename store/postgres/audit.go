@@ -45,7 +45,9 @@ func scanEvent(from row) (tokenvault.Event, error) {
 
 // eventPattern is the form of an event id: "ev_", the epoch in four digits, the
 // transaction in twenty, and the entry's number in it in six.
-var eventPattern = regexp.MustCompile(`^ev_[0-9]{30}$`)
+var eventPattern = regexp.MustCompile(`^ev_[0-9]+$`)
+
+const eventIDSize = len("ev_") + 4 + 20 + 6
 
 func (t *tx) nextEventID() string {
 	t.written++
@@ -123,7 +125,7 @@ func (s *Store) ListAudit(ctx context.Context, tenant string, q tokenvault.Event
 }
 
 func checkEventID(after string) error {
-	if after != "" && !eventPattern.MatchString(after) {
+	if after != "" && (len(after) != eventIDSize || !eventPattern.MatchString(after)) {
 		return &tokenvault.FieldError{Field: "after", Reason: "must be the id of an event"}
 	}
 	return nil

@@ -106,7 +106,9 @@ type hostKey struct {
 }
 
 // namePattern is more than most hosts need. Whatever matches is quoted all the same.
-var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$-]{0,62}$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$-]*$`)
+
+func validName(name string) bool { return len(name) <= 63 && namePattern.MatchString(name) }
 
 func parseHostKey(kind keyKind, k HostKey) (hostKey, error) {
 	refuse := func(field, reason string) (hostKey, error) {
@@ -117,13 +119,13 @@ func parseHostKey(kind keyKind, k HostKey) (hostKey, error) {
 	if !qualified {
 		schema, table = "public", k.Table
 	}
-	if parsed.schema, parsed.table = schema, table; !namePattern.MatchString(schema) || !namePattern.MatchString(table) {
+	if parsed.schema, parsed.table = schema, table; !validName(schema) || !validName(table) {
 		return refuse("table", "must be a table with its schema, such as auth.users: letters, digits, and _ $ -")
 	}
 	if parsed.column == "" {
 		parsed.column = "id"
 	}
-	if !namePattern.MatchString(parsed.column) {
+	if !validName(parsed.column) {
 		return refuse("column", "must be the name of a column: letters, digits, and _ $ -")
 	}
 	switch parsed.typ {
