@@ -14,7 +14,9 @@ const (
 	EventConnectStarted    EventKind = "connect.started"
 	EventConnectReturned   EventKind = "connect.returned"
 	EventConnectRefused    EventKind = "connect.refused"
-	EventLoginCaptured     EventKind = "login.captured" // and proven in a fresh browser
+	EventLoginSeen         EventKind = "login.seen" // the signs of a login are there, or the user said so
+	EventLoginCaptured     EventKind = "login.captured"
+	EventLoginVerified     EventKind = "login.verified" // the captured state is signed in, in a fresh browser
 	EventLoginEnded        EventKind = "login.ended"    // without a credential; detail is the failure code, or account_mismatch
 	EventLoginViewed       EventKind = "login.viewed"
 	EventSessionDriven     EventKind = "session.driven" // an agent was given the browser of a connection

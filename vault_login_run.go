@@ -317,6 +317,9 @@ func (v *Vault) awaitLogin(ctx context.Context, l *login) (Completed, error) {
 		if err != nil {
 			return Completed{}, endOf(ctx, err)
 		}
+		if err := v.audit.append(ctx, v.requestEvent(EventLoginSeen, l.actor, l.request)); err != nil && ctx.Err() == nil {
+			v.log.WarnContext(ctx, "what a login came to is not audited", slog.Any("error", err))
+		}
 		for {
 			completed, err := v.capture(ctx, l)
 			if asked != nil {
@@ -411,13 +414,13 @@ func (v *Vault) keepLogin(ctx context.Context, l *login, completed Completed) bo
 	completed.connectionID = l.record.connectionID
 	completed.ExpiresIn = l.provider.Login.Lifetime
 	req := l.request
-	captured := v.requestEvent(EventLoginCaptured, l.actor, req)
+	captured, verified := v.requestEvent(EventLoginCaptured, l.actor, req), v.requestEvent(EventLoginVerified, l.actor, req)
 	if l.attempt.NewAccount {
 		req.ConnectionID = "" // it is left as it is
 	}
 	var err error
 	for range keepTries {
-		if err = v.keepOnce(ctx, l, req, completed, captured); !errors.Is(err, ErrUnavailable) {
+		if err = v.keepOnce(ctx, l, req, completed, captured, verified); !errors.Is(err, ErrUnavailable) {
 			break
 		}
 		_ = pause(ctx, time.Second)
@@ -445,9 +448,9 @@ func (v *Vault) keepLogin(ctx context.Context, l *login, completed Completed) bo
 
 // keepOnce takes the attempt, once, and settles the request. A login that another
 // try has taken already is this one's.
-func (v *Vault) keepOnce(ctx context.Context, l *login, req AuthRequest, completed Completed, captured Event) error {
+func (v *Vault) keepOnce(ctx context.Context, l *login, req AuthRequest, completed Completed, events ...Event) error {
 	if l.attempt.State == AttemptBegun {
-		if err := v.audit.append(ctx, captured); err != nil {
+		if err := v.audit.append(ctx, events...); err != nil {
 			return err
 		}
 		taken, err := v.store.AdvanceAttempt(ctx, l.attempt.StateHash, AttemptBegun, AttemptConsumed)

@@ -4,8 +4,40 @@
 import { appendFileSync } from 'node:fs';
 import { consent, launch } from './browser.mjs';
 
-const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE } = process.env;
+const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE, BANK_URL, BANK_USER, BANK_PASSWORD, PICTURE } = process.env;
 const browser = await launch();
+
+/** The bank has no OAuth: the user signs in at it in the vault's browser, through the canvas that shows it. */
+async function atTheBank(context, page) {
+  await page.getByRole('button', { name: 'What is my balance?' }).click();
+  const popupOpens = context.waitForEvent('page');
+  await page.locator('li.paused').filter({ hasText: 'Bank' }).getByRole('button', { name: 'Connect', exact: true }).click();
+  const popup = await popupOpens;
+  await popup.locator('button[form=decide]').click();
+  await popup.waitForURL(/\/browser$/);
+  // The bank's page is there once the address bar names it and something is drawn.
+  await popup.locator('[data-origin]').filter({ hasText: BANK_URL }).waitFor();
+  await popup.waitForFunction(() => {
+    const canvas = document.querySelector('canvas');
+    const pixel = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
+    return document.querySelector('[data-veil]').hidden && pixel.some((value, i) => i < 3 && value !== 0);
+  });
+  const picture = () => popup.evaluate(() => document.querySelector('canvas').toDataURL('image/jpeg', 0.5));
+  await popup.locator('[data-keyboard]').focus();
+  await popup.keyboard.type(BANK_USER);
+  await popup.keyboard.press('Tab');
+  await popup.keyboard.type(BANK_PASSWORD);
+  const before = await picture();
+  await popup.keyboard.press('Enter');
+  // The page for the code gives its field the focus.
+  while ((await picture()) === before) await popup.waitForTimeout(100);
+  await popup.waitForTimeout(2000);
+  await popup.keyboard.type(await (await fetch(`${CHAT_URL}/phone`)).text());
+  await popup.keyboard.press('Enter');
+  if (PICTURE) await popup.screenshot({ path: PICTURE });
+  await page.getByText('Your balance is 1,234.56.').waitFor({ timeout: 90_000 });
+}
+
 process.on('SIGTERM', () => browser.close().finally(() => process.exit(1)));
 
 try {
@@ -47,6 +79,7 @@ try {
   await page.locator('li.disconnected').waitFor();
   await page.getByRole('button', { name: 'Who am I?' }).click();
   await page.getByRole('button', { name: 'Connect', exact: true }).waitFor();
+  await atTheBank(context, page);
   appendFileSync(PAGES_FILE, await page.content());
 } finally {
   await browser.close();

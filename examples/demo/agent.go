@@ -16,6 +16,7 @@ import (
 type agent struct {
 	vault  *client.Client
 	issuer string
+	bank   string
 }
 
 var errUnauthorized = errors.New("the API answered 401")

@@ -30,7 +30,7 @@ func (d *demo) drive(ctx context.Context, watch *watcher) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", filepath.Join("e2e", "demo.mjs")) //nolint:gosec // a script of this repository
 	cmd.Env = append(os.Environ(), "SIGN_IN_URL="+d.signInURL, "CHAT_URL="+d.chat.url, "MODE="+string(d.mode), "VAULT_URL="+d.vaultURL,
-		"PAGES_FILE="+filepath.Join(d.dir, "pages.txt"))
+		"PAGES_FILE="+filepath.Join(d.dir, "pages.txt"), "BANK_URL="+d.bank.Bank, "BANK_USER="+d.bank.User, "BANK_PASSWORD="+d.bank.Password.Reveal())
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = killAfter

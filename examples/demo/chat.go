@@ -66,7 +66,7 @@ func newChat(ctx context.Context, d *demo, agentKey, backendKey tokenvault.Secre
 	}
 	c := &chat{
 		url: "http://" + d.mode.chatName() + ":" + port, internalURL: "http://127.0.0.1:" + port, user: d.mode.user(), ctx: ctx,
-		agent: &agent{asAgent, d.issuer}, server: asServer, changed: make(chan struct{}),
+		agent: &agent{asAgent, d.issuer, d.bank.Bank}, server: asServer, changed: make(chan struct{}),
 	}
 	files, err := fs.Sub(page, "page")
 	if err != nil {
@@ -75,6 +75,8 @@ func newChat(ctx context.Context, d *demo, agentKey, backendKey tokenvault.Secre
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
 	mux.HandleFunc("POST /ask", c.ask)
+	mux.HandleFunc("POST /balance", c.askBalance)
+	mux.HandleFunc("GET /phone", d.bank.phone)
 	mux.HandleFunc("POST /disconnect", c.disconnect)
 	mux.HandleFunc("GET /events", c.events)
 	newSignIn(c, d.vaultURL, d.signing).routes(mux)
@@ -113,6 +115,26 @@ func (c *chat) ask(w http.ResponseWriter, _ *http.Request) {
 		c.mu.Lock()
 		c.credentialID = id
 		c.mu.Unlock()
+		c.say(message{Call: call, Kind: "answer", Text: answer})
+	}()
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// askBalance begins a call that needs the bank.
+func (c *chat) askBalance(w http.ResponseWriter, _ *http.Request) {
+	c.mu.Lock()
+	c.calls++
+	call := c.calls
+	c.mu.Unlock()
+	c.say(message{Call: call, Kind: "asked", Text: "What is my balance?"})
+	go func() {
+		answer, err := c.agent.balance(c.ctx, call, func(r tokenvault.AuthRequest) {
+			c.say(message{Call: call, Kind: "paused", Text: r.Message(), ConnectURL: r.ConnectURL})
+		})
+		if err != nil {
+			c.say(message{Call: call, Kind: "failed", Text: err.Error()})
+			return
+		}
 		c.say(message{Call: call, Kind: "answer", Text: answer})
 	}()
 	w.WriteHeader(http.StatusAccepted)

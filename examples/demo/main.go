@@ -99,7 +99,10 @@ The demo runs, in mode %s. Open in a browser on this machine:
   2. %s
      The chat. Ask "who am I?": the call pauses, you connect, the same call resumes.
      The OAuth server takes any name and password.
+     Then ask for your balance: the bank has no OAuth, so you sign in at it in a browser of the
+     vault's that you see live. You are %s there, with the password %s;
+     the one-time code is on your phone: %s/phone
 
 Press Ctrl-C to end it. Steps appear below as they happen.
-`, d.mode, d.signInURL, first, d.chat.url)
+`, d.mode, d.signInURL, first, d.chat.url, d.bank.User, d.bank.Password.Reveal(), d.chat.url)
 }

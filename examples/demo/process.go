@@ -20,7 +20,7 @@ const killAfter = 20 * time.Second
 type process struct {
 	name  string
 	cmd   *exec.Cmd
-	stdin io.Closer
+	stdin io.WriteCloser
 	out   *bufio.Scanner
 	ended chan struct{}
 	err   error // set before ended is closed

@@ -44,6 +44,7 @@ type demo struct {
 	login       *process
 	loginIssuer string
 	vault       *process
+	bank        *bank
 	vaultURL    string // for browsers
 	apiURL      string // for programs, which may not know the name
 	signInURL   string
@@ -54,7 +55,7 @@ type demo struct {
 
 // start brings everything up, in the order in which one needs the other.
 func (d *demo) start(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{d.startProvider, d.writeProvider, d.choosePort, d.startLogin, d.startChat, d.registerApp, d.startVault} {
+	for _, step := range []func(context.Context) error{d.startProvider, d.writeProvider, d.startBank, d.choosePort, d.startLogin, d.startChat, d.registerApp, d.startVault} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -67,6 +68,9 @@ func (d *demo) stop() error {
 		d.chat.stop()
 	}
 	err := errors.Join(d.vault.stop(), d.provider.stop(), d.login.stop())
+	if d.bank != nil {
+		err = errors.Join(err, d.bank.stop())
+	}
 	if d.database != nil {
 		d.database.Close()
 	}
@@ -172,11 +176,12 @@ func (d *demo) choosePort(ctx context.Context) error {
 func (d *demo) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), d.binary, args...) //nolint:gosec // the binary that is demonstrated
 	cmd.Env = append(os.Environ(),
-		"TOKENVAULT_DATA_DIR="+d.dataDir(), "TOKENVAULT_PROVIDER_FILES="+d.providerFile(),
+		"TOKENVAULT_DATA_DIR="+d.dataDir(), "TOKENVAULT_PROVIDER_FILES="+d.providerFile()+","+d.bankFile(),
 		"TOKENVAULT_ALLOW_HOSTS="+strings.Join([]string{d.providerHost(), strings.TrimPrefix(d.loginIssuer, "http://")}, ","),
 		"TOKENVAULT_LISTEN="+strings.TrimPrefix(d.apiURL, "http://"), "TOKENVAULT_PUBLIC_URL="+d.vaultURL,
 		"TOKENVAULT_LOG_LEVEL=debug", "TOKENVAULT_LOG_FORMAT=json")
 	cmd.Env = append(cmd.Env, d.databaseEnv...)
+	cmd.Env = append(cmd.Env, d.browserEnv()...)
 	return cmd
 }
 

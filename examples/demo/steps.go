@@ -31,6 +31,12 @@ func story() []step {
 		{"refreshed", tokenvault.EventRefreshed},
 		{"revoked", tokenvault.EventRevoked},
 		{"paused_again", tokenvault.EventAuthRequested},
+		// At the bank, which has no OAuth:
+		{"live_view_opened", tokenvault.EventLoginViewed},
+		{"logged_in", tokenvault.EventLoginSeen},
+		{"captured", tokenvault.EventLoginCaptured},
+		{"verified", tokenvault.EventLoginVerified},
+		{"state_used", tokenvault.EventReleased},
 	}
 }
 

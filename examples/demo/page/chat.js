@@ -25,12 +25,12 @@ function connectButton(url) {
   button.textContent = 'Connect';
   button.addEventListener('click', () => {
     // Each connect has a window of its own; where none may open, this one goes.
-    if (!window.open(url, '_blank', 'popup,width=600,height=760')) location.href = url;
+    if (!window.open(url, '_blank', 'popup,width=900,height=860')) location.href = url;
   });
   return button;
 }
 
-for (const id of ['ask', 'disconnect']) {
+for (const id of ['ask', 'balance', 'disconnect']) {
   document.getElementById(id).addEventListener('submit', (event) => {
     event.preventDefault();
     fetch(`/${id}`, { method: 'POST' });
