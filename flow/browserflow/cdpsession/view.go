@@ -28,6 +28,7 @@ type view struct {
 	scene   bool   // the scene has changed
 	frame   []byte // not yet taken
 	behind  bool   // pictures came before the one before was taken
+	unacked []ack  // of those
 	copied  string
 	blocked string
 	cursor  string
@@ -62,6 +63,7 @@ func (v *view) close(why error) {
 		return
 	}
 	v.err = why
+	v.acknowledge()
 	if v.s.view == v {
 		v.s.view = nil
 		v.s.used()
@@ -119,6 +121,7 @@ func (v *view) take() (tokenvault.ViewUpdate, bool, error) {
 		v.frame = nil
 		if v.behind {
 			v.behind = false
+			v.acknowledge()
 			v.s.catchUp()
 		}
 		return tokenvault.ViewUpdate{Frame: frame}, true, nil
@@ -155,7 +158,7 @@ func (s *Session) onFrame(t *target, f cdp.Frame) {
 	if v.frame == nil {
 		s.acknowledge(a)
 	} else {
-		s.acknowledgeLate(a)
+		v.late(a)
 	}
 	v.frame = f.Data
 	v.notify()
@@ -166,16 +169,28 @@ const (
 	missed  = 300 * time.Millisecond // after which a picture that was left out is asked for
 )
 
-// acknowledgeLate lets the browser send fewer pictures than the viewer does not take
-// anyway. While a browser waits it leaves pictures out, perhaps the last one. The
-// lock is held.
-func (s *Session) acknowledgeLate(a ack) {
-	s.view.behind = true
+// late keeps a picture from being acknowledged until the viewer takes one, or for
+// lateAck, as nobody would see the next one earlier anyway. While a browser waits it
+// leaves pictures out, perhaps the last one. The lock is held.
+func (v *view) late(a ack) {
+	v.behind = true
+	v.unacked = append(v.unacked, a)
+	if len(v.unacked) > 1 {
+		return
+	}
 	time.AfterFunc(lateAck, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.acknowledge(a)
+		v.s.mu.Lock()
+		defer v.s.mu.Unlock()
+		v.acknowledge()
 	})
+}
+
+// acknowledge lets the browser send further pictures. The lock is held.
+func (v *view) acknowledge() {
+	for _, a := range v.unacked {
+		v.s.acknowledge(a)
+	}
+	v.unacked = v.unacked[:0]
 }
 
 // catchUp has a tab drawn anew if no picture follows those that were late. The lock
