@@ -26,6 +26,7 @@ const (
 	viewWindow = 2 * time.Second
 	clicks     = 20 // of one turn
 	coldStarts = 5
+	viewLimit  = 5 * time.Minute // after which a browser hangs
 
 	wireGoal  = 1.01
 	clickGoal = 1.3
@@ -145,6 +146,8 @@ func (v *viewer) close(ctx context.Context) error {
 
 // browser measures the live view against a bare browser that shows the same page.
 func (b *bench) browser(ctx context.Context) ([]result, error) {
+	ctx, cancel := context.WithTimeout(ctx, viewLimit)
+	defer cancel()
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -278,7 +281,8 @@ func clicked(ctx context.Context, server *process) ([]result, error) {
 		return nil, err
 	}
 	defer raw.stop()
-	if err := raw.cast(ctx); err != nil {
+	// A click before the page is there would be lost.
+	if err := errors.Join(raw.cast(ctx), untilRed(ctx, raw), ours.say(ctx, map[string]string{"kind": "keyframe"}), untilRed(ctx, ours)); err != nil {
 		return nil, err
 	}
 	var viewed, bared, oursAll, rawAll []float64
