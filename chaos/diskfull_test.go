@@ -35,7 +35,7 @@ func TestR8AFullDiskLosesNothing(t *testing.T) {
 	}
 	w.op.Fault(t, "/token", "delay_after_commit:100", never)
 	var n tally
-	for range rounds() / 5 {
+	for range max(rounds()/5, 1) {
 		w.fullRound(t, l, users, disk)
 		n.faults++
 		n.lost += w.mend(t, l, users, &n)
