@@ -16,7 +16,7 @@ import (
 	"github.com/ai-token-vault/tokenvault/flow/browserflow/remotecdp"
 )
 
-// Browsers is how owners sign in in browsers. Its fields are part of [Config].
+// Browsers is how owners sign in by browser. Its fields are part of [Config].
 type Browsers struct {
 	Browser            string        `help:"How owners sign in to services without OAuth: chromium (in a Chromium that this server starts, and that they see live), remote (in a browser elsewhere that speaks the Chrome DevTools Protocol) or off." enum:"off,chromium,remote" default:"off" env:"TOKENVAULT_BROWSER" group:"Browser"`
 	BrowserPath        string        `help:"The Chromium program itself, not a script that starts it. Default: the first of the usual places." type:"path" env:"TOKENVAULT_BROWSER_PATH" group:"Browser"`
@@ -37,7 +37,7 @@ type Browsers struct {
 	NodeURL            string        `help:"Where the other servers on the same database reach this one, such as http://10.0.0.7:8420: they send on what concerns a browser that runs here. Needed with a PostgreSQL database and browsers." name:"node-url" env:"TOKENVAULT_NODE_URL" group:"Browser"`
 }
 
-// Enabled reports whether owners can sign in in browsers.
+// Enabled reports whether owners can sign in by browser.
 func (b Browsers) Enabled() bool { return b.Browser == "chromium" || b.Browser == "remote" }
 
 func (c Config) validateBrowser() error {
@@ -46,10 +46,14 @@ func (c Config) validateBrowser() error {
 		key, of string
 		set     bool
 	}{
-		{"browser-path", "chromium", b.BrowserPath != ""}, {"browser-user", "chromium", b.BrowserUser != ""},
-		{"browser-headed", "chromium", b.BrowserHeaded}, {"browser-no-sandbox", "chromium", b.BrowserNoSandbox},
-		{"browser-allow-hosts", "chromium", len(b.BrowserAllowHosts) > 0}, {"browser-profile-dir", "chromium", b.BrowserProfileDir != ""},
-		{"browser-url-file", "remote", b.BrowserURLFile != ""}, {"browser-live-view", "remote", b.BrowserLiveView != ""},
+		{"browser-path", "chromium", b.BrowserPath != ""},
+		{"browser-user", "chromium", b.BrowserUser != ""},
+		{"browser-headed", "chromium", b.BrowserHeaded},
+		{"browser-no-sandbox", "chromium", b.BrowserNoSandbox},
+		{"browser-allow-hosts", "chromium", len(b.BrowserAllowHosts) > 0},
+		{"browser-profile-dir", "chromium", b.BrowserProfileDir != ""},
+		{"browser-url-file", "remote", b.BrowserURLFile != ""},
+		{"browser-live-view", "remote", b.BrowserLiveView != ""},
 		{"browser-exclusive", "remote", b.BrowserExclusive},
 	} {
 		if set.set && b.Browser != set.of {
@@ -103,10 +107,10 @@ func openBrowser(ctx context.Context, cfg Config, log *slog.Logger) (tokenvault.
 	var err error
 	switch cfg.Browser {
 	case "chromium":
-		b, err = chromium.New(ctx, cfg.Browsers.Chromium(log))
+		b, err = chromium.New(ctx, cfg.Chromium(log))
 	case "remote":
 		var opts remotecdp.Options
-		if opts, err = cfg.Browsers.Remote(log); err == nil {
+		if opts, err = cfg.Remote(log); err == nil {
 			b, err = remotecdp.New(opts)
 		}
 	default:
@@ -118,7 +122,7 @@ func openBrowser(ctx context.Context, cfg Config, log *slog.Logger) (tokenvault.
 	return b, nil
 }
 
-// withBrowser adds the flow that signs in in browsers.
+// withBrowser adds the flow that signs in by browser.
 func withBrowser(flows map[tokenvault.AuthMethod]tokenvault.Flow, b tokenvault.Browser) map[tokenvault.AuthMethod]tokenvault.Flow {
 	if b != nil {
 		flows[tokenvault.AuthBrowserLogin] = browserflow.New(b)

@@ -41,7 +41,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Opened, error) {
 	return open(ctx, cfg, log, nil, nil)
 }
 
-// open is Open for a server, whose owners sign in in the browser. It is closed with
+// open is Open for a server, whose owners sign in by the browser. It is closed with
 // the result.
 func open(ctx context.Context, cfg Config, log *slog.Logger, observer tokenvault.Observer, browser tokenvault.Browser) (*Opened, error) {
 	cat, err := catalog.Load(cfg.ProviderFiles...)

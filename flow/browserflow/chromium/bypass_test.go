@@ -79,10 +79,10 @@ func TestB3PrivateAddressesAreNotReached(t *testing.T) {
 func TestB3TestCanFail(t *testing.T) {
 	private := site(t, page("<title>private</title>"))
 	b := boot(t, newConfig(t, Options{}))
-	var context struct{ BrowserContextID string }
-	b.call(t, "", "Target.createBrowserContext", map[string]any{"proxyServer": "http://" + b.proxy.address(), "proxyBypassList": "127.0.0.1"}, &context)
+	var apart struct{ BrowserContextID string }
+	b.call(t, "", "Target.createBrowserContext", map[string]any{"proxyServer": "http://" + b.proxy.address(), "proxyBypassList": "127.0.0.1"}, &apart)
 	var target struct{ TargetID string }
-	b.call(t, "", "Target.createTarget", map[string]any{"url": "http://" + private, "browserContextId": context.BrowserContextID}, &target)
+	b.call(t, "", "Target.createTarget", map[string]any{"url": "http://" + private, "browserContextId": apart.BrowserContextID}, &target)
 	var attached struct{ SessionID string }
 	b.call(t, "", "Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
 	b.page = attached.SessionID

@@ -3,6 +3,7 @@ package chromium
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/flow/browserflow/pool"
@@ -31,10 +32,10 @@ func New(ctx context.Context, opts Options) (*Browser, error) {
 	}
 	swept, err := sweep(ctx, c.parent)
 	if err != nil {
-		c.opts.Logger.Warn("profiles of browsers that are gone could not be removed", "error", err.Error())
+		c.opts.Logger.Warn("profiles of browsers that are gone could not be removed", slog.String("error", err.Error()))
 	}
 	if swept > 0 {
-		c.opts.Logger.Info("removed profiles of browsers that are gone", "count", swept)
+		c.opts.Logger.Info("removed profiles of browsers that are gone", slog.Int("count", swept))
 	}
 	b := &Browser{config: c, watch: startWatch(c.opts.MaxMemory, watchEvery)}
 	b.Pool = pool.New(pool.Options{

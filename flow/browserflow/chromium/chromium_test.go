@@ -247,7 +247,7 @@ func TestHostilePages(t *testing.T) {
 					page("<title>hostile</title><body><script>fetch('/tick'); setTimeout(() => { "+script+" }, 0)</script>")(w, r)
 				case "/file":
 					w.Header().Set("Content-Disposition", "attachment; filename=evil.sh")
-					fmt.Fprint(w, "#!/bin/sh")
+					_, _ = fmt.Fprint(w, "#!/bin/sh")
 				default:
 					page("<title>window</title>")(w, r)
 				}

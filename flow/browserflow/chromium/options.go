@@ -136,7 +136,7 @@ var versionPattern = regexp.MustCompile(`\b(\d+)\.\d+\.\d+\.\d+\b`)
 func userAgent(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionWithin)
 	defer cancel()
-	said, err := exec.CommandContext(ctx, path, "--version").Output() //nolint:gosec // the configured program
+	said, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
 		return "", errors.New("the browser does not tell its version: is it installed whole? (" + chromiumFix + ")")
 	}

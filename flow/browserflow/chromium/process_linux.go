@@ -29,11 +29,11 @@ func killMarked(dir string) {
 
 // marked reports whether a process names the profile as its own.
 func marked(proc, dir string) bool {
-	command, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	command, err := os.ReadFile(filepath.Join(proc, "cmdline")) //nolint:gosec // below /proc
 	if err == nil && bytes.Contains(command, []byte("--user-data-dir="+dir)) {
 		return true
 	}
-	env, err := os.ReadFile(filepath.Join(proc, "environ"))
+	env, err := os.ReadFile(filepath.Join(proc, "environ")) //nolint:gosec // below /proc
 	return err == nil && bytes.HasPrefix(env, []byte("HOME="+dir+"\x00"))
 }
 
@@ -43,7 +43,7 @@ func memory() map[int]int64 {
 	held := make(map[int]int64)
 	eachProcess(func(_ int, proc string) {
 		_, group := stat(proc)
-		status, err := os.ReadFile(filepath.Join(proc, "status"))
+		status, err := os.ReadFile(filepath.Join(proc, "status")) //nolint:gosec // below /proc
 		if err != nil {
 			return
 		}
@@ -76,7 +76,7 @@ func onlyZombies(group int) bool {
 // stat reads state and process group from /proc/PID/stat, whose second field is a name
 // in parentheses that may hold anything. The group of a process that is gone is 0.
 func stat(proc string) (state string, group int) {
-	text, err := os.ReadFile(filepath.Join(proc, "stat"))
+	text, err := os.ReadFile(filepath.Join(proc, "stat")) //nolint:gosec // below /proc
 	if err != nil {
 		return "", 0
 	}

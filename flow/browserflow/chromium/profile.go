@@ -140,7 +140,7 @@ func sweepOne(ctx context.Context, name string) (bool, error) {
 	if err != nil || !ownedByUs(info) {
 		return false, nil //nolint:nilerr // it went meanwhile, or is somebody else's
 	}
-	lock, err := os.OpenFile(name, os.O_RDWR, 0)
+	lock, err := os.OpenFile(name, os.O_RDWR, 0) //nolint:gosec // a lock file of ours
 	if err != nil {
 		return false, err
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -48,14 +48,14 @@ func startProxy(opts netguard.Options) (*proxy, error) {
 		FlushInterval:  -1,
 		ModifyResponse: refuseProxyChallenge,
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-		ErrorLog:       log.New(io.Discard, "", 0), // a transport's error may hold a URL
+		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // a transport's error may hold a URL
 	}
 	p.server = &http.Server{
 		Handler:           p,
 		ReadHeaderTimeout: proxyHeaderTimeout,
 		IdleTimeout:       proxyIdleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return p.ctx },
-		ErrorLog:          log.New(io.Discard, "", 0),
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	go func() { _ = p.server.Serve(listener) }() // ends by Close
 	return p, nil

@@ -56,7 +56,7 @@ func TestProxyCarriesHTTP(t *testing.T) {
 		seen <- r.Header.Clone()
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(http.StatusFound)
-		fmt.Fprint(w, r.Host, r.RequestURI)
+		_, _ = fmt.Fprint(w, r.Host, r.RequestURI)
 	}))
 	defer site.Close()
 	host := strings.TrimPrefix(site.URL, "http://")
@@ -72,7 +72,7 @@ func TestProxyCarriesHTTP(t *testing.T) {
 }
 
 func TestProxyCarriesTunnels(t *testing.T) {
-	site := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "by TLS") }))
+	site := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "by TLS") }))
 	defer site.Close()
 	c := through(t, newProxy(t, netguard.Options{Allow: []string{strings.TrimPrefix(site.URL, "https://")}}))
 	c.Transport.(*http.Transport).TLSClientConfig = site.Client().Transport.(*http.Transport).TLSClientConfig //nolint:errcheck // a test's own types
@@ -87,7 +87,7 @@ func TestProxyTunnelEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer echo.Close()
+	defer func() { _ = echo.Close() }()
 	go func() {
 		for {
 			conn, err := echo.Accept()
@@ -99,7 +99,7 @@ func TestProxyTunnelEnds(t *testing.T) {
 	}()
 	p := newProxy(t, netguard.Options{Allow: []string{echo.Addr().String()}})
 	first := tunnel(t, p, echo.Addr().String())
-	fmt.Fprint(first, "hello")
+	_, _ = fmt.Fprint(first, "hello")
 	_ = first.(*net.TCPConn).CloseWrite() //nolint:errcheck // a test's own type
 	if b, err := io.ReadAll(first); err != nil || string(b) != "hello" {
 		t.Errorf("echo = %q, %v", b, err)
@@ -118,7 +118,7 @@ func tunnel(t *testing.T, p *proxy, hostPort string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", hostPort)
+	_, _ = fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", hostPort)
 	line := make([]byte, len("HTTP/1.1 200 OK\r\n\r\n"))
 	if _, err := io.ReadFull(conn, line); err != nil || !strings.HasPrefix(string(line), "HTTP/1.1 200") {
 		t.Fatalf("CONNECT: %q, %v", line, err)
@@ -195,7 +195,7 @@ func connect(t *testing.T, p *proxy, hostPort string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", hostPort)
+	_, _ = fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", hostPort)
 	var lines []string
 	for in := bufio.NewScanner(conn); in.Scan() && in.Text() != ""; {
 		if !strings.HasPrefix(in.Text(), "Date:") {
@@ -225,7 +225,7 @@ func TestProxyRefusesOtherRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "%s\r\nHost: x\r\n\r\n", line)
+		_, _ = fmt.Fprintf(conn, "%s\r\nHost: x\r\n\r\n", line)
 		answer, err := bufio.NewReader(conn).ReadString('\n')
 		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 400") {
 			t.Errorf("%s: %q, %v", line, answer, err)

@@ -58,7 +58,7 @@ func newConfig(t *testing.T, opts Options) *config {
 
 func profileDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(shm, "tv-test-")
+	dir, err := os.MkdirTemp(shm, "tv-test-") //nolint:usetesting // in memory, with a short path
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func site(t *testing.T, handler http.HandlerFunc) string {
 func page(html string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, html)
+		_, _ = fmt.Fprint(w, html)
 	}
 }
 
@@ -207,7 +207,7 @@ func serveForever(parent string) {
 			}
 		}
 	}
-	fmt.Fprintln(os.Stderr, err)
+	_, _ = fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/ai-token-vault/tokenvault"
 	"github.com/ai-token-vault/tokenvault/flow/browserflow/cdpsession"
@@ -25,7 +26,7 @@ func (p *Pool) Check(ctx context.Context, check tokenvault.BrowserCheck) (tokenv
 	})
 	if err != nil {
 		if ctx.Err() == nil {
-			p.opts.Logger.Warn("a browser could not be started", "error", err.Error())
+			p.opts.Logger.Warn("a browser could not be started", slog.String("error", err.Error()))
 		}
 		return tokenvault.BrowserProof{}, unavailable("no browser could be started for a check")
 	}
@@ -33,7 +34,7 @@ func (p *Pool) Check(ctx context.Context, check tokenvault.BrowserCheck) (tokenv
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
 		defer cancel()
 		if err := browser.End(ending); err != nil {
-			p.opts.Logger.Warn("a browser did not end as it should", "error", err.Error())
+			p.opts.Logger.Warn("a browser did not end as it should", slog.String("error", err.Error()))
 		}
 	}()
 	return cdpsession.Check(ctx, browser.Conn(), check, cdpsession.Options{OwnContext: p.opts.OwnContext})

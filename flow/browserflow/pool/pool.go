@@ -112,7 +112,7 @@ func (p *Pool) Open(_ context.Context, req tokenvault.BrowserRequest) (tokenvaul
 	if err != nil {
 		return nil, err
 	}
-	go s.run()
+	go s.run() //nolint:gosec // the session outlives its request
 	return s.face(), nil
 }
 

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -98,7 +99,7 @@ func (s *session) run() {
 	}
 	if err != nil && !s.over() {
 		s.End(tokenvault.BrowserEndFailed)
-		s.pool.opts.Logger.Warn("a browser could not be started", "session", s.req.ID, "error", err.Error())
+		s.pool.opts.Logger.Warn("a browser could not be started", slog.String("session", s.req.ID), slog.String("error", err.Error()))
 	}
 }
 
@@ -109,7 +110,7 @@ func (s *session) ended(why tokenvault.BrowserEnd) {
 		ctx, cancel := context.WithTimeout(context.Background(), endWithin)
 		defer cancel()
 		if err := s.browser.End(ctx); err != nil {
-			s.pool.opts.Logger.Warn("a browser did not end as it should", "session", s.req.ID, "reason", string(why), "error", err.Error())
+			s.pool.opts.Logger.Warn("a browser did not end as it should", slog.String("session", s.req.ID), slog.String("reason", string(why)), slog.String("error", err.Error()))
 		}
 	}
 	s.pool.left(s)

@@ -1,4 +1,4 @@
-// Package remotecdp signs owners in in browsers of another machine, which speak the
+// Package remotecdp has owners sign in by browsers of another machine, which speak the
 // Chrome DevTools Protocol: a service's, or a desktop's.
 //
 // What such a browser reaches, keeps and shows to others is up to who runs it: there

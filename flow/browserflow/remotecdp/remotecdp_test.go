@@ -29,11 +29,11 @@ const nobody = 65534
 // WebSocket's URL.
 func launch(t *testing.T) string {
 	t.Helper()
-	profile, err := os.MkdirTemp("/dev/shm", "remote-")
+	profile, err := os.MkdirTemp("/dev/shm", "remote-") //nolint:usetesting // in memory, with a short path
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(browsertest.Path, //nolint:gosec // the browser of the test
+	cmd := exec.Command(browsertest.Path,
 		"--headless", "--remote-debugging-port=0", "--user-data-dir="+profile, "--no-first-run", "--disable-gpu", "--disable-background-networking",
 		"--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36", "about:blank")
 	cmd.Env = []string{"HOME=" + profile, "TMPDIR=" + profile, "PATH=/usr/bin:/bin", "LANG=C.UTF-8"}
@@ -146,13 +146,15 @@ func TestTheKeyStaysWithItsHost(t *testing.T) {
 	defer stranger.Close()
 	answers := map[string]http.HandlerFunc{
 		"another host": func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `{"webSocketDebuggerUrl": %q}`, strings.Replace(stranger.URL, "http", "ws", 1)+"/devtools/browser/1")
+			_, _ = fmt.Fprintf(w, `{"webSocketDebuggerUrl": %q}`, strings.Replace(stranger.URL, "http", "ws", 1)+"/devtools/browser/1")
 		},
-		"a redirect":     func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, stranger.URL, http.StatusFound) },
-		"nothing":        func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) },
-		"no JSON":        func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `<html>`) },
-		"too much":       func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxVersion+1)) },
-		"a strange path": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"webSocketDebuggerUrl": "ws://[::1"}`) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, stranger.URL, http.StatusFound) },
+		"nothing":    func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{}`) },
+		"no JSON":    func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `<html>`) },
+		"too much":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxVersion+1)) },
+		"a strange path": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprint(w, `{"webSocketDebuggerUrl": "ws://[::1"}`)
+		},
 	}
 	for name, answer := range answers {
 		service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
