@@ -76,8 +76,8 @@ func (d Database) HostKeys() (keys postgres.HostKeys) {
 	return keys
 }
 
-// validate refuses what is malformed and settings without effect.
-func (d Database) validate() error {
+// validateDatabase refuses what is malformed and settings without effect.
+func (d Database) validateDatabase() error {
 	for _, s := range []struct{ key, value, needs, set string }{
 		{"user-column", d.UserColumn, "user-table", d.UserTable},
 		{"user-type", d.UserType, "user-table", d.UserTable},

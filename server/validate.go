@@ -16,7 +16,7 @@ import (
 // Validate reports what is missing or contradictory, naming the key. It looks at
 // nothing outside the configuration.
 func (c Config) Validate() error {
-	for _, check := range []func() error{c.validateStorage, c.validateHTTP, c.validateUsers, c.validateProviders, c.validateBrowser, c.validateLimits} {
+	for _, check := range []func() error{c.validateStorage, c.validateDatabase, c.validateHTTP, c.validateUsers, c.validateProviders, c.validateBrowser, c.validateLimits} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -27,9 +27,6 @@ func (c Config) Validate() error {
 func (c Config) validateStorage() error {
 	if c.DataDir == "" {
 		return errors.New("data-dir: must name a directory")
-	}
-	if err := c.Database.validate(); err != nil {
-		return err
 	}
 	if c.RootKey.IsZero() {
 		if !c.OldRootKey.IsZero() {

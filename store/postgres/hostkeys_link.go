@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -122,7 +123,7 @@ func (l *linker) link(ctx context.Context, wanted HostKeys) error {
 func (l *linker) make(ctx context.Context, todo []keyKind) error {
 	first := l.parsers()
 	for _, kind := range todo {
-		l.log.Info("making the key of "+string(kind)+"s", slog.String("references", l.keys[kind].String()))
+		l.log.Info("making a key to a table of the host's", slog.String("of", string(kind)), slog.String("references", l.keys[kind].String()))
 		first = append(first, l.record(kind, false))
 	}
 	if err := l.change(ctx, first...); err != nil {
@@ -229,22 +230,19 @@ func (l *linker) fill(ctx context.Context, t keyedTable) error {
 	if t.name == "data_keys" {
 		id = "space"
 	}
-	var need string
-	for i, r := range l.refs(t) {
-		if i > 0 {
-			need += " OR "
-		}
+	var need []string
+	for _, r := range l.refs(t) {
 		if r.from == "space" {
-			need += `space LIKE 'org:%' AND length(wrapped) > 0 AND organization_ref IS NULL`
+			need = append(need, `space LIKE 'org:%' AND length(wrapped) > 0 AND organization_ref IS NULL`)
 			continue
 		}
-		need += fmt.Sprintf("%s <> '' AND %s IS NULL", r.from, r.column)
+		need = append(need, fmt.Sprintf("%s <> '' AND %s IS NULL", r.from, r.column))
 	}
 	from := l.refs(t)[0].from
 	query := l.sql(`WITH batch AS MATERIALIZED (
 			SELECT tenant AS of_tenant, %[1]s AS of_id FROM tv.%[2]s WHERE (tenant, %[1]s) > ($1, $2) ORDER BY tenant, %[1]s LIMIT %[3]d),
 		filled AS (UPDATE tv.%[2]s SET %[4]s = %[4]s FROM batch WHERE tenant = of_tenant AND %[1]s = of_id AND (`, id, t.name, linkBatch, from) +
-		need + `))
+		strings.Join(need, " OR ") + `))
 		SELECT (max(ARRAY[of_tenant, of_id]))[1], (max(ARRAY[of_tenant, of_id]))[2] FROM batch`
 	for tenant, after := "", ""; ; {
 		var toTenant, to sql.NullString
