@@ -58,6 +58,7 @@ export function liveView(o) {
       if (typeof event.data === "string") {
         scene = JSON.parse(event.data);
         canvas.style.cursor = scene.cursor || "default";
+        if (scene.phase === "open") checkSize();
         o.onScene(scene);
       } else {
         latest = event.data;
@@ -106,6 +107,7 @@ export function liveView(o) {
           canvas.height = picture.height;
         }
         pen.drawImage(picture, 0, 0);
+        checkSize();
       }
       picture.close();
     } catch {
@@ -291,17 +293,25 @@ export function liveView(o) {
 
   // ---- the size, and whether anybody looks
 
-  let sent = "";
+  let wanted;
+  let asked = 0; // how often the browser was asked for this size: it may be starting still
+  let askedAt = 0;
   function resized() {
     const box = (canvas.parentElement || canvas).getBoundingClientRect();
     const width = Math.round(Math.min(Math.max(box.width, 320), 1920));
     const height = Math.round(Math.min(Math.max(box.height, 320), 1200));
-    const input = { kind: "resize", width, height, touch: matchMedia("(pointer: coarse)").matches };
-    if (JSON.stringify(input) !== sent || !socket?.sized) {
-      sent = JSON.stringify(input);
-      if (socket) socket.sized = true;
-      send(input);
-    }
+    wanted = { kind: "resize", width, height, touch: matchMedia("(pointer: coarse)").matches };
+    asked = 0;
+    askSize();
+  }
+  function askSize() {
+    asked++;
+    askedAt = Date.now();
+    send(wanted);
+  }
+  function checkSize() {
+    const fits = !wanted || (size.width === wanted.width && size.height === wanted.height);
+    if (!fits && asked < 10 && Date.now() - askedAt > 500) askSize();
   }
   let settling;
   const watcher = new ResizeObserver(() => {
