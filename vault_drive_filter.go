@@ -24,6 +24,12 @@ func mayDrive(method string, token bool) bool {
 	return token && ofStorage(domain)
 }
 
+// passedOver reports whether a call is answered as if it were done, and is not:
+// drivers begin with it, and stop if it fails. Downloads stay denied.
+func passedOver(method string) bool {
+	return method == "Browser.setDownloadBehavior" || method == "Page.setDownloadBehavior"
+}
+
 // beyondPages are methods that reach beyond the pages: files and settings of the
 // machine, messages in messages, and the end of the browser.
 func beyondPages(method string) bool {
@@ -80,9 +86,10 @@ type drivenWire struct {
 
 // A refusal answers a call that was not passed on.
 type refusal struct {
-	ID        int64       `json:"id"`
-	SessionID string      `json:"sessionId,omitempty"`
-	Error     refusedCall `json:"error"`
+	ID        int64        `json:"id"`
+	SessionID string       `json:"sessionId,omitempty"`
+	Result    *struct{}    `json:"result,omitempty"`
+	Error     *refusedCall `json:"error,omitempty"`
 }
 
 type refusedCall struct {
@@ -153,9 +160,13 @@ func (w *drivenWire) Send(ctx context.Context, message []byte) error {
 		}
 		return w.inner.Send(ctx, again)
 	}
-	answer, err := json.Marshal(refusal{ID: call.ID, SessionID: call.SessionID, Error: refusedCall{
-		Code: -32000, Message: "refused by the vault: the agent's permission does not allow this method",
-	}})
+	said := refusal{ID: call.ID, SessionID: call.SessionID}
+	if passedOver(call.Method) {
+		said.Result = &struct{}{}
+	} else {
+		said.Error = &refusedCall{Code: -32000, Message: "refused by the vault: the agent's permission does not allow this method"}
+	}
+	answer, err := json.Marshal(said)
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func TestADriverMayNotReadTheCredential(t *testing.T) {
 		"Page.captureSnapshot", "HeapProfiler.takeHeapSnapshot",
 	}
 	never := []string{
-		"Browser.close", "DOM.setFileInputFiles", "Page.setDownloadBehavior", "Target.sendMessageToTarget", "Target.createBrowserContext",
+		"Browser.close", "DOM.setFileInputFiles", "Target.sendMessageToTarget", "Target.createBrowserContext",
 		"Tethering.bind", "SystemInfo.getInfo", "FileSystem.getDirectory", "Extensions.loadUnpacked", "Tracing.start", "", "cookies",
 	}
 	for _, release := range []tokenvault.Release{tokenvault.ReleaseInject, tokenvault.ReleaseToken} {
@@ -217,6 +217,12 @@ func TestADriverMayNotReadTheCredential(t *testing.T) {
 			if err != nil || !strings.Contains(string(answer), `"id":7,"sessionId":"S","error"`) || len(far.sent) != 0 {
 				t.Errorf("%s with release %s: %s, %v, want it refused", method, release, answer, err)
 			}
+		}
+		if err := wire.Send(t.Context(), []byte(`{"id":8,"method":"Browser.setDownloadBehavior","params":{"behavior":"allow"}}`)); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := wire.Receive(t.Context()); err != nil || string(answer) != `{"id":8,"result":{}}` || len(far.sent) != 0 {
+			t.Errorf("a driver that wants to download: %s, %v, want it answered and not done", answer, err)
 		}
 		if err := wire.Send(t.Context(), []byte(`no call`)); !errors.Is(err, tokenvault.ErrInvalid) {
 			t.Errorf("Send of no call: %v, want ErrInvalid", err)

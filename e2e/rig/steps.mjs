@@ -63,7 +63,7 @@ export async function sound(page, name) {
     headings: document.querySelectorAll('h1').length,
     main: document.querySelectorAll('main').length,
     unnamed: [...document.querySelectorAll('button, a, select, input:not([type=hidden])')]
-      .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML),
+      .filter((e) => !e.hidden && !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map((e) => e.outerHTML),
     inline: document.querySelectorAll('script:not([src]), [style]:not(canvas), [onclick]').length,
     wide: document.documentElement.scrollWidth > innerWidth,
   }));
