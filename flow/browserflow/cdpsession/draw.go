@@ -2,8 +2,10 @@ package cdpsession
 
 import "time"
 
-// drawAgain is when a tab is asked again that could not be drawn.
-const drawAgain = 50 * time.Millisecond
+const (
+	drawAgain    = 50 * time.Millisecond // when a tab is asked again that could not be drawn
+	firstPicture = time.Second           // when one is that was, and sent no picture
+)
 
 // A drawing is what sends pictures, and how large.
 type drawing struct {
@@ -43,7 +45,12 @@ func (s *Session) draw() {
 			return
 		}
 		if want := s.wanted(); want != now {
-			now = s.drawn(now, want)
+			s.mu.Lock()
+			seq := s.seq
+			s.mu.Unlock()
+			if now = s.drawn(now, want); now.tab != nil {
+				s.catchUp(seq, firstPicture) // a document that takes the place of another may swallow it
+			}
 		}
 	}
 }

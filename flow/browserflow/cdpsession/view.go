@@ -122,7 +122,7 @@ func (v *view) take() (tokenvault.ViewUpdate, bool, error) {
 		if v.behind {
 			v.behind = false
 			v.acknowledge()
-			v.s.catchUp()
+			v.s.catchUp(v.s.seq, missed)
 		}
 		return tokenvault.ViewUpdate{Frame: frame}, true, nil
 	}
@@ -193,11 +193,9 @@ func (v *view) acknowledge() {
 	v.unacked = v.unacked[:0]
 }
 
-// catchUp has a tab drawn anew if no picture follows those that were late. The lock
-// is held.
-func (s *Session) catchUp() {
-	seq := s.seq
-	time.AfterFunc(missed, func() {
+// catchUp has the tab on top drawn anew if no picture follows the one of seq.
+func (s *Session) catchUp(seq uint32, within time.Duration) {
+	time.AfterFunc(within, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.seq == seq {
