@@ -13,6 +13,7 @@ func (c *config) flags(profile, proxy string, width, height int) []string {
 	args := []string{
 		"--remote-debugging-pipe", // descriptors 3 and 4: nothing listens
 		"--user-data-dir=" + profile,
+		"--disable-dev-shm-usage", // but TMPDIR: shared memory of who is killed goes with the profile
 		fmt.Sprintf("--window-size=%d,%d", width, height),
 
 		// The only way out. Loopback too goes by the proxy; no name is looked up here;
@@ -60,9 +61,6 @@ func (c *config) flags(profile, proxy string, width, height int) []string {
 	}
 	if c.opts.NoSandbox {
 		args = append(args, "--no-sandbox")
-	}
-	if c.smallShm {
-		args = append(args, "--disable-dev-shm-usage") // and TMPDIR instead
 	}
 	return append(args, "about:blank")
 }

@@ -64,7 +64,6 @@ type config struct {
 	path      string
 	account   *account
 	parent    string // of profiles
-	smallShm  bool   // /dev/shm is too small for the browser's own use
 	userAgent string
 }
 
@@ -91,11 +90,10 @@ func configure(ctx context.Context, opts Options) (*config, error) {
 		return nil, err
 	}
 	free, inMemory := room(shm)
-	c.smallShm = !inMemory || free < leastRoom
 	switch {
 	case opts.ProfileDir != "":
 		c.parent = opts.ProfileDir
-	case c.smallShm:
+	case !inMemory || free < leastRoom:
 		c.parent = os.TempDir()
 	default:
 		c.parent = shm

@@ -81,8 +81,7 @@ func (p *process) kill(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	killMarked(p.dir)
-	for tick := time.NewTicker(goneEvery); !groupGone(p.cmd.Process.Pid); {
+	for tick := time.NewTicker(goneEvery); killMarked(p.dir) || !groupGone(p.cmd.Process.Pid); {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -14,17 +14,20 @@ func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL
 
 // killMarked kills what is left of the browser of a profile: also what went to a
 // group of its own. Renderers overwrite what could tell them; they are of the
-// browser's group, and end when it does.
-func killMarked(dir string) {
+// browser's group, and end when it does. It reports whether there was any that lives.
+func killMarked(dir string) (found bool) {
 	eachProcess(func(pid int, proc string) {
 		if !marked(proc, dir) {
 			return
 		}
-		if _, group := stat(proc); group == pid {
+		state, group := stat(proc)
+		if group == pid {
 			_ = syscall.Kill(-pid, syscall.SIGKILL)
 		}
 		_ = syscall.Kill(pid, syscall.SIGKILL)
+		found = found || group != 0 && state != "Z" && state != "X"
 	})
+	return found
 }
 
 // marked reports whether a process names the profile as its own.

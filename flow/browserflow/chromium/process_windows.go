@@ -20,7 +20,7 @@ func show(string, os.FileMode, *account) error { return nil }
 
 func killGroup(int) {}
 
-func killMarked(string) {}
+func killMarked(string) bool { return false }
 
 func groupGone(int) bool { return true }
 
