@@ -1,6 +1,15 @@
 import type { paths } from "./generated/browser-api.js";
 import { authenticated, dataOf, type HttpOptions, pathsOf } from "./http.js";
-import type { App, AppTest, AuthRequest, Connection, Permission, Provider } from "./types.js";
+import type {
+  App,
+  AppTest,
+  AuthRequest,
+  Connection,
+  Login,
+  Permission,
+  Provider,
+  ViewTicket,
+} from "./types.js";
 import { type WatchOptions, watch } from "./watch.js";
 
 /** Where the API for browsers is. */
@@ -20,6 +29,17 @@ export interface ConnectInput {
   threadId?: string;
   /** Connect for the organization that the user administers. */
   organization?: boolean;
+}
+
+/** How a login in a browser is begun. */
+export interface LoginInput {
+  /** Ends the login under way and begins anew. */
+  again?: boolean;
+  /** Connects another account beside the one that the request names. */
+  newAccount?: boolean;
+  /** The browser's viewport in CSS pixels. */
+  width?: number;
+  height?: number;
 }
 
 /** An OAuth app to register. The secret goes in and never comes out again. */
@@ -51,6 +71,15 @@ export interface TokenVaultClient {
   decline(id: string): Promise<AuthRequest>;
   /** Resolves with the request once it is settled. */
   wait(id: string, options?: WatchOptions): Promise<AuthRequest>;
+  /** Starts the browser in which the user signs in, or joins the login under way. */
+  beginLogin(authRequestId: string, input?: LoginInput): Promise<Login>;
+  login(sessionId: string): Promise<Login>;
+  /** Has it looked at now whether the user is signed in. */
+  finishLogin(sessionId: string): Promise<Login>;
+  /** Closes the browser, and settles the auth request as declined. */
+  cancelLogin(sessionId: string): Promise<Login>;
+  /** Gets what opens one live view of a login: `createLiveView` does. */
+  viewTicket(sessionId: string): Promise<ViewTicket>;
   apps(): Promise<App[]>;
   setApp(providerId: string, app: AppInput): Promise<App>;
   /** Has the provider look at the registered app. */
@@ -106,6 +135,12 @@ export function createClient(options: ClientOptions = {}): TokenVaultClient {
     authRequest: (id) => dataOf(api.GET("/auth-requests/{id}", path(id))) as Promise<AuthRequest>,
     decline: (id) => dataOf(api.POST("/auth-requests/{id}/decline", path(id))) as Promise<AuthRequest>,
     wait: (id, watchOptions) => watch(client, id, watchOptions),
+    beginLogin: (id, body = {}) =>
+      dataOf(api.POST("/auth-requests/{id}/browser-login", { ...path(id), body })) as Promise<Login>,
+    login: (id) => dataOf(api.GET("/browser-login/{id}", path(id))) as Promise<Login>,
+    finishLogin: (id) => dataOf(api.POST("/browser-login/{id}/finish", path(id))) as Promise<Login>,
+    cancelLogin: (id) => dataOf(api.POST("/browser-login/{id}/cancel", path(id))) as Promise<Login>,
+    viewTicket: (id) => dataOf(api.POST("/browser-login/{id}/ticket", path(id))),
     apps: () => dataOf(api.GET("/oauth-config")),
     setApp: (providerId, body) =>
       dataOf(api.PUT("/oauth-config/{providerId}", { params: { path: { providerId } }, body })),

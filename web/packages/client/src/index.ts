@@ -11,6 +11,7 @@ export {
   type ClientOptions,
   type ConnectInput,
   createClient,
+  type LoginInput,
   type TokenVaultClient,
 } from "./client.js";
 export {
@@ -24,6 +25,15 @@ export {
 } from "./connect.js";
 export { type Problem, TokenVaultError } from "./errors.js";
 export type { HttpOptions } from "./http.js";
+export {
+  createLiveView,
+  type LiveView,
+  type LiveViewOptions,
+  type LiveViewState,
+  type ViewFrame,
+  type ViewInput,
+  type ViewScene,
+} from "./liveview.js";
 export { browserPage, type ConnectMessage, type Page, type PageWindow } from "./page.js";
 export {
   type App,
@@ -32,7 +42,9 @@ export {
   type AuthRequestStatus,
   type Connection,
   isAuthRequest,
+  type Login,
   type Permission,
   type Provider,
+  type ViewTicket,
 } from "./types.js";
 export type { WatchOptions } from "./watch.js";

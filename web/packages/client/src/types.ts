@@ -5,6 +5,17 @@ type Schemas = BrowserComponents["schemas"];
 /** The auth_required payload: the same on every surface, without secrets and personal data. */
 export type AuthRequest = Omit<Schemas["AuthRequest"], "type"> & { type: "auth_required" };
 
+/** A login of a user's in a browser on the server. */
+export type Login = Omit<Schemas["Login"], "authRequest"> & { authRequest: AuthRequest };
+
+/** What opens one live view of a login, once, within 30 seconds. */
+export interface ViewTicket {
+  ticket: string;
+  expiresAt: string;
+  /** Of the WebSocket: keep it as it is. */
+  viewUrl: string;
+}
+
 /** A durable link from an owner to one account at a provider. Its id is the credentialId. */
 export type Connection = Schemas["CredentialSummary"];
 

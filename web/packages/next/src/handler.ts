@@ -63,6 +63,8 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
     if (body && body.byteLength > maxBody) return problem(413, "invalid", "The body is too large");
     const headers = new Headers({ Authorization: `Bearer ${assertion}` });
     for (const name of sent) copy(request.headers, headers, name);
+    // A ticket of a live view is for pages of the origin that asks, which opens the WebSocket to the vault itself.
+    if (path.endsWith("/ticket")) headers.set("Origin", request.headers.get("origin") ?? ownOrigin(request));
     let answer: Response;
     try {
       answer = await send(api + path + url.search, {

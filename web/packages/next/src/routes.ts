@@ -17,6 +17,8 @@ const passed: [methods: string, path: RegExp][] = [
   ["POST", /^\/auth-requests$/],
   ["GET", new RegExp(`^/auth-requests/${id}$`)],
   ["POST", new RegExp(`^/auth-requests/${id}/decline$`)],
+  ["GET POST", new RegExp(`^/auth-requests/${id}/browser-login$`)],
+  ["GET", new RegExp(`^/browser-login/${id}$`)],
   ["POST", /^\/browser-login\/(start|complete)$/],
   ["GET", /^\/browser-login\/status$/],
   // The live view itself is a WebSocket to the vault: with this one-time ticket.

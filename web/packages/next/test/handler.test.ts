@@ -96,6 +96,19 @@ test("a call is passed on for whom the session names, in a statement that is goo
   expect(seen[1]?.headers.authorization).not.toBe(sent?.headers.authorization);
 });
 
+test("a live view's ticket is for the page that asks, and no other call names one", async () => {
+  await call("/auth-requests/ar_1/browser-login", { method: "POST", headers: own, body: "{}" });
+  await call("/browser-login/bs_1");
+  await call("/browser-login/bs_1/ticket", { method: "POST", headers: own });
+  await call("/browser-login/bs_1/ticket", { method: "POST", headers: { "sec-fetch-site": "same-origin" } });
+  expect(seen.map(({ method, headers }) => [method, headers.origin])).toEqual([
+    ["POST", undefined],
+    ["GET", undefined],
+    ["POST", app],
+    ["POST", app],
+  ]);
+});
+
 test("nobody, and nobody's call", async () => {
   user = null;
   const answer = await call("/credentials");
