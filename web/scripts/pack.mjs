@@ -20,8 +20,11 @@ const source = {
   "main.tsx": `import { createClient } from "@ai-token-vault/client";
 import { ConnectionsList, TokenVaultAuth, TokenVaultProvider } from "@ai-token-vault/react";
 import { de } from "@ai-token-vault/react/de";
+import { LiveView, type LiveViewProps } from "@ai-token-vault/react/live-view";
 import "@ai-token-vault/react/styles.css";
 import { createRoot } from "react-dom/client";
+
+export const Shown = (props: LiveViewProps) => <LiveView {...props} />;
 
 createRoot(document.getElementById("root") as HTMLElement).render(
   <TokenVaultProvider client={createClient()} strings={de}>

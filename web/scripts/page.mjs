@@ -12,6 +12,7 @@ await build({
     alias: [
       { find: /^@ai-token-vault\/react\/styles\.css$/, replacement: at("packages/react/src/styles.css") },
       { find: /^@ai-token-vault\/react\/de$/, replacement: at("packages/react/src/de.ts") },
+      { find: /^@ai-token-vault\/react\/live-view$/, replacement: at("packages/react/src/live-view.ts") },
       { find: /^@ai-token-vault\/(\w+)$/, replacement: `${at("packages")}/$1/src/index.ts` },
     ],
   },

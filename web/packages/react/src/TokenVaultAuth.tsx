@@ -1,8 +1,11 @@
 import type { AuthRequest, Connect, ConnectState } from "@ai-token-vault/client";
-import { type ReactNode, useEffect, useId, useState } from "react";
+import { lazy, type ReactNode, Suspense, useEffect, useId, useState } from "react";
 import { useVault } from "./context.js";
 import type { Strings } from "./strings.js";
 import { useConnect } from "./useConnect.js";
+
+// Loaded when somebody signs in in a browser: other connects do without.
+const LiveView = lazy(async () => ({ default: (await import("./live-view.js")).LiveView }));
 
 export interface TokenVaultAuthProps {
   /** The auth_required payload, such as a tool's result. Without it the user asks, for `providerId`. */
@@ -17,6 +20,8 @@ export interface TokenVaultAuthProps {
   onAuthComplete?: ((credentialId: string) => void) | undefined;
   /** Called when the connect ended otherwise: declined, expired or failed. */
   onAuthEnd?: ((state: ConnectState) => void) | undefined;
+  /** Where a browser login is shown: in the card, or by the vault's page in a window. Default "inline". */
+  browserLogin?: "inline" | "window" | undefined;
   apiBasePath?: string | undefined;
   className?: string | undefined;
   /** Leaves out the card's own classes, for a style of yours. */
@@ -29,6 +34,7 @@ type T = (key: keyof Strings, values?: Record<string, string>) => string;
 export function TokenVaultAuth(props: TokenVaultAuthProps) {
   const { request, className, unstyled } = props;
   const providerId = props.providerId ?? request?.providerId ?? "";
+  const inline = props.browserLogin !== "window" && showsBrowser(request, props.authMethod);
   const { t, client } = useVault(props.apiBasePath);
   const { state, connect } = useConnect({
     request,
@@ -40,6 +46,7 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
           ...(props.credentialId ? { credentialId: props.credentialId } : {}),
         },
     apiBasePath: props.apiBasePath,
+    open: inline ? "none" : undefined,
     onEnd: (end) => {
       if (end.status === "connected") props.onAuthComplete?.(end.credentialId);
       else props.onAuthEnd?.(end);
@@ -48,6 +55,7 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
   const provider = props.providerName ?? request?.providerName ?? providerId;
   const account = useAccount(state, client);
   const title = useId();
+  const shown = inline && state.status === "waiting" ? state.request : undefined;
   const scopes = request?.requiredScopes ?? props.requiredScopes ?? [];
   const values = { provider, account: account ?? "", scopes: scopes.join(", ") };
   const classes = [unstyled ? "" : "tv-card", className ?? ""].filter(Boolean).join(" ");
@@ -66,14 +74,26 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
       </p>
       {/* Said by screen readers when it changes. */}
       <p className={unstyled ? undefined : "tv-text"} role={state.status === "failed" ? "alert" : "status"}>
-        {textOf(state, request, t, values)}
+        {shown ? t("browserLogin", values) : textOf(state, request, t, values)}
       </p>
       {state.status === "idle" && scopes.length > 0 && request?.reason !== "insufficient_scope" && (
         <p className={unstyled ? undefined : "tv-note"}>{t("scopes", values)}</p>
       )}
-      {state.status === "waiting" && <p className={unstyled ? undefined : "tv-note"}>{t("waitingHelp")}</p>}
+      {state.status === "waiting" && !inline && (
+        <p className={unstyled ? undefined : "tv-note"}>{t("waitingHelp")}</p>
+      )}
+      {shown && (
+        <Suspense fallback={<p className={unstyled ? undefined : "tv-note"}>{t("connecting")}</p>}>
+          <LiveView
+            request={shown}
+            providerName={provider}
+            apiBasePath={props.apiBasePath}
+            onCancel={() => connect.cancel()}
+          />
+        </Suspense>
+      )}
       <div className={unstyled ? undefined : "tv-actions"}>
-        {actionsOf(state, connect, props, t, values).map((action) => (
+        {(shown ? [] : actionsOf(state, connect, props, t, values)).map((action) => (
           <Action key={action.label} unstyled={unstyled} {...action} />
         ))}
       </div>
@@ -153,6 +173,15 @@ function reasonOf(request: AuthRequest | undefined, t: T, values: Record<string,
     default:
       return t("missing", values);
   }
+}
+
+/** Whether what follows is a login in a browser: an account that is there is confirmed on the vault's page. */
+function showsBrowser(
+  request: AuthRequest | undefined,
+  authMethod: TokenVaultAuthProps["authMethod"],
+): boolean {
+  if (request?.reason === "permission_required" || request?.reason === "choose_account") return false;
+  return (request?.authMethod ?? authMethod) === "browser_login";
 }
 
 const failures: Record<string, keyof Strings> = {

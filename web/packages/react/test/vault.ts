@@ -3,6 +3,7 @@ import {
   type AuthRequest,
   type Connection,
   createClient,
+  type Login,
   type Provider,
 } from "@ai-token-vault/client";
 
@@ -29,6 +30,8 @@ export class FakeVault {
   providers: Partial<Provider>[] = [];
   problem: { status: number; code: string; detail: string; field?: string } | undefined;
   verdict = "accepted";
+  /** The login in a browser, of the request. */
+  login: Partial<Login> = {};
 
   readonly client = createClient({ url: "https://vault.example", fetch: (request) => this.#answer(request) });
 
@@ -38,6 +41,7 @@ export class FakeVault {
     const text = await request.text();
     if (text) this.bodies.push(JSON.parse(text));
     if (this.problem) return Response.json(this.problem, { status: this.problem.status });
+    if (path.includes("browser-login")) return this.#answerLogin(path);
     if (path.endsWith("/decline")) this.request = { ...this.request, status: "declined" };
     if (request.method === "DELETE" && path.startsWith("/credentials/")) {
       this.connections = this.connections.filter((c) => !path.endsWith(c.id));
@@ -63,6 +67,17 @@ export class FakeVault {
     if (path === "/oauth-config") return Response.json(this.apps);
     if (path === "/providers") return Response.json(this.providers);
     return Response.json(this.request);
+  }
+
+  #answerLogin(path: string): Response {
+    if (path.endsWith("/ticket"))
+      return Response.json({ ticket: "t1", expiresAt: "", viewUrl: "wss://vault.example/view" });
+    if (path.endsWith("/cancel")) {
+      this.request = { ...this.request, status: "declined" };
+      this.login = { ...this.login, phase: "ended" };
+    }
+    const login = { sessionId: "bs_1", phase: "open", viewable: true, liveViewUrl: null, ...this.login };
+    return Response.json({ ...login, authRequest: this.request });
   }
 }
 

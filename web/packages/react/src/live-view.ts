@@ -1,0 +1,1 @@
+export { LiveView, type LiveViewProps } from "./LiveView.js";
