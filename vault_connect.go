@@ -41,7 +41,7 @@ const (
 	WayEnter    ConnectWay = "enter"    // enter the fields of [Provider.APIKey]: [Vault.SubmitConnect]
 	WayConfirm  ConnectWay = "confirm"  // confirm: the app itself is the account; [Vault.SubmitConnect] too
 	WayDevice   ConnectWay = "device"   // enter a code at the provider: [Vault.StartDevice]
-	WayBrowser  ConnectWay = "browser"  // sign in in a server-side browser: [Vault.StartLogin]
+	WayBrowser  ConnectWay = "browser"  // sign in, in a server-side browser: [Vault.StartLogin]
 	WayPermit   ConnectWay = "permit"   // permit the use of a connection: [Vault.Permit]
 )
 

@@ -59,7 +59,7 @@ func (v *Vault) StartLogin(ctx context.Context, actor Actor, in StartLogin) (log
 	return v.beginLogin(ctx, actor, req, p, flow, in)
 }
 
-// watchingFlow returns the flow of a provider where owners sign in in a browser.
+// watchingFlow returns the flow of a provider where owners sign in by a browser.
 func (v *Vault) watchingFlow(p Provider) (Watching, error) {
 	if p.Login == nil {
 		return nil, fmt.Errorf("provider %s is not connected in a browser: %w", p.ID, ErrConflict)

@@ -95,7 +95,7 @@ func (l *login) ask(ctx context.Context) error {
 	select {
 	case err := <-looked:
 		if err != nil {
-			return nil // the notice says why
+			return nil //nolint:nilerr // the notice says why
 		}
 	case <-ctx.Done():
 		return fmt.Errorf("finish login: %w", ctx.Err())
@@ -324,7 +324,6 @@ func (v *Vault) awaitLogin(ctx context.Context, l *login) (Completed, error) {
 			completed, err := v.capture(ctx, l)
 			if asked != nil {
 				asked <- err
-				asked = nil
 			}
 			if err == nil {
 				return completed, nil

@@ -236,7 +236,7 @@ func inMotion(ctx context.Context, server *process) ([]result, error) {
 			return nil, err
 		}
 		came := ours.wire.Load()
-		n, bytes, err := count(ctx, ours)
+		n, length, err := count(ctx, ours)
 		if err != nil {
 			return nil, err
 		}
@@ -245,7 +245,7 @@ func inMotion(ctx context.Context, server *process) ([]result, error) {
 			return nil, err
 		}
 		viewed = append(viewed, n/viewWindow.Seconds())
-		cost, pictures, size, wire = cost+after-before, pictures+int64(n), size+bytes, wire+ours.wire.Load()-came
+		cost, pictures, size, wire = cost+after-before, pictures+int64(n), size+length, wire+ours.wire.Load()-came
 		if err := ours.showing(ctx, false); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ func TestAUserAsksToConnect(t *testing.T) {
 	r := newRig(t)
 	first := r.as("alice", "POST", "/auth-requests", `{"providerId":"mail","scopes":["read"],"threadId":"t1"}`)
 	if first.StatusCode != http.StatusOK || first.json(t, "status") != "pending" || first.json(t, "threadId") != "t1" ||
-		first.json(t, "connectUrl") != origin+"/connect/"+first.json(t, "authRequestId").(string) {
+		first.json(t, "connectUrl") != fmt.Sprint(origin+"/connect/", first.json(t, "authRequestId")) {
 		t.Fatalf("asked: %d %s", first.StatusCode, first.text)
 	}
 	if again := r.as("alice", "POST", "/auth-requests", `{"providerId":"mail","scopes":["read"],"threadId":"t1"}`); again.json(t, "authRequestId") != first.json(t, "authRequestId") {

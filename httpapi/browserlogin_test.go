@@ -26,7 +26,7 @@ func TestABrowserLoginAsTheReferenceHasIt(t *testing.T) {
 	credential := res.json(t, "credentialId")
 	for path, want := range map[string]any{
 		"loginUrl": "https://bank.example/login", "loginDetectionStrategy": "url_pattern", "loginSuccessUrlPattern": "https://bank\\.example/home",
-		"liveViewUrl": r.server.URL + "/connect/" + res.json(t, "authRequestId").(string) + "/browser",
+		"liveViewUrl": fmt.Sprint(r.server.URL, "/connect/", res.json(t, "authRequestId"), "/browser"),
 	} {
 		if got := res.json(t, path); got != want {
 			t.Errorf("%s = %v, want %v", path, got, want)
@@ -54,7 +54,7 @@ func TestABrowserLoginAsTheReferenceHasIt(t *testing.T) {
 		t.Errorf("status afterwards: %s", over.text)
 	}
 	list := r.as("alice", "GET", "/credentials", "")
-	if !strings.Contains(list.text, credential.(string)) || strings.Contains(list.text, "canary") {
+	if !strings.Contains(list.text, fmt.Sprint(credential)) || strings.Contains(list.text, "canary") {
 		t.Errorf("credentials: %s", list.text)
 	}
 }
@@ -95,7 +95,7 @@ func TestABrowserLoginOfAnAuthRequest(t *testing.T) {
 	declined := r.with(r.agentKey(t, "bob"), "POST", "/v1/credentials/bank/resolve", `{}`)
 	other, _ := declined.json(t, "authRequest.authRequestId").(string)
 	begun = r.as("bob", "POST", "/auth-requests/"+other+"/browser-login", `{}`)
-	cancelled := r.as("bob", "POST", "/browser-login/"+begun.json(t, "sessionId").(string)+"/cancel", "")
+	cancelled := r.as("bob", "POST", fmt.Sprint("/browser-login/", begun.json(t, "sessionId"), "/cancel"), "")
 	if cancelled.json(t, "authRequest.status") != "declined" {
 		t.Errorf("cancel: %s", cancelled.text)
 	}
@@ -106,8 +106,8 @@ func TestABrowserLoginIsReleasedInThreeForms(t *testing.T) {
 	r := newLoginRig(t)
 	key := r.agentKey(t, "alice")
 	asked := r.with(key, "POST", "/v1/credentials/bank/resolve", `{"release":"token"}`)
-	begun := r.as("alice", "POST", "/auth-requests/"+asked.json(t, "authRequest.authRequestId").(string)+"/browser-login", `{}`)
-	r.as("alice", "POST", "/browser-login/"+begun.json(t, "sessionId").(string)+"/finish", "").want(t, http.StatusOK, "")
+	begun := r.as("alice", "POST", fmt.Sprint("/auth-requests/", asked.json(t, "authRequest.authRequestId"), "/browser-login"), `{}`)
+	r.as("alice", "POST", fmt.Sprint("/browser-login/", begun.json(t, "sessionId"), "/finish"), "").want(t, http.StatusOK, "")
 	for _, tc := range []struct{ body, has, hasNot string }{
 		{`{"release":"token"}`, `"value":"state-canary"`, "tab-canary"},
 		{`{"release":"token","format":"storage_state"}`, `"userAgent":"Mozilla/5.0"`, "tab-canary"},
@@ -295,8 +295,8 @@ func TestASessionIsDrivenOverAWebSocket(t *testing.T) {
 	r := newLoginRig(t)
 	key := r.agentKey(t, "alice")
 	asked := r.with(key, "POST", "/v1/credentials/driven/resolve", `{}`)
-	begun := r.as("alice", "POST", "/auth-requests/"+asked.json(t, "authRequest.authRequestId").(string)+"/browser-login", `{}`)
-	done := r.as("alice", "POST", "/browser-login/"+begun.json(t, "sessionId").(string)+"/finish", "")
+	begun := r.as("alice", "POST", fmt.Sprint("/auth-requests/", asked.json(t, "authRequest.authRequestId"), "/browser-login"), `{}`)
+	done := r.as("alice", "POST", fmt.Sprint("/browser-login/", begun.json(t, "sessionId"), "/finish"), "")
 	credential, _ := done.json(t, "credentialId").(string)
 	url := strings.Replace(r.server.URL, "http", "ws", 1) + "/v1/browser-sessions/" + credential + "/cdp"
 	as := func(key string) func(http.Header) {
@@ -373,7 +373,8 @@ func TestB6NothingThatIsTypedIsLogged(t *testing.T) {
 	conn := r.view(t, url, ticket)
 	for _, input := range []map[string]any{
 		{"kind": "key", "action": "down", "key": "typed-canary", "code": "typed-canary", "text": "typed-canary"},
-		{"kind": "text", "text": "typed-canary"}, {"kind": "sign_in", "accept": true, "name": "typed-canary", "text": "typed-canary"},
+		{"kind": "text", "text": "typed-canary"},
+		{"kind": "sign_in", "accept": true, "name": "typed-canary", "text": "typed-canary"},
 		{"kind": "answer", "accept": true, "text": "typed-canary"},
 	} {
 		say(t, conn, input)

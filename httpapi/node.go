@@ -62,7 +62,7 @@ func (a *api) nodeOf(r *http.Request, in reflect.Type) string {
 	if err := a.form(in).bind(r, v.Interface()); err != nil {
 		return ""
 	}
-	named, ok := v.Elem().Interface().(sessionNamer)
+	named, ok := reflect.TypeAssert[sessionNamer](v.Elem())
 	if !ok {
 		return ""
 	}

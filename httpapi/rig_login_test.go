@@ -289,7 +289,7 @@ func dial(t *testing.T, url, origin string, edit ...func(http.Header)) (*websock
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	conn, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: h}) //nolint:bodyclose // of a handshake: there is none to close
+	conn, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPHeader: h})
 	if err == nil {
 		t.Cleanup(func() { _ = conn.CloseNow() })
 	}

@@ -12,7 +12,7 @@ import (
 // named is a text with the name that the script knows it by.
 type named struct{ Name, Text string }
 
-// browser is the page on which a person signs in in a browser on the server.
+// browser is the page on which a person signs in, in a browser on the server.
 type browser struct {
 	frame
 	Agent, Lead, Where                string

@@ -46,7 +46,7 @@ func (checkCmd) Run(ctx context.Context, cfg server.Config, std streams) error {
 	r.line("settings", cfg.Validate(), "valid")
 	cat, err := catalog.Load(cfg.ProviderFiles...)
 	r.line("providers", err, fmt.Sprintf("%d defined", count(cat)))
-	if cfg.Browsers.Enabled() {
+	if cfg.Enabled() {
 		r.browser(ctx, cfg)
 	}
 	exists, err := server.CheckStorage(cfg)
@@ -147,7 +147,7 @@ func (r *report) browser(ctx context.Context, cfg server.Config) {
 		r.line("browser", err, product+" answers")
 		return
 	}
-	for _, f := range chromium.Diagnose(ctx, cfg.Browsers.Chromium(nil)) {
+	for _, f := range chromium.Diagnose(ctx, cfg.Chromium(nil)) {
 		switch {
 		case f.OK:
 			r.line(f.Subject, nil, f.Text)

@@ -35,9 +35,9 @@ The redirect URL of the try is on this machine. With a public-url elsewhere,
 register the one that is printed as well, or use --no-browser. A server that
 listens on the same address has to be stopped for the try.
 
-A provider at which people sign in in a browser is tried in one of this machine:
+A provider at which people sign in by a browser is tried in one of this machine:
 its login page, that its signs are not there too early, and that a stranger is not
-taken for signed in. With browser-headed you sign in in a window, and the login is
+taken for signed in. With browser-headed you sign in by a window, and the login is
 captured and proven.`
 }
 

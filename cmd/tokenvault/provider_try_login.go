@@ -111,7 +111,7 @@ func (t *try) stranger(ctx context.Context, browser tokenvault.Browser) {
 
 // signIn waits for a person to sign in, and proves it.
 func (t *try) signIn(ctx context.Context, flow *browserflow.Flow, session tokenvault.BrowserSession) {
-	_, _ = fmt.Fprintln(t.out, "Sign in in the window.")
+	_, _ = fmt.Fprintln(t.out, "Sign in, in the window.")
 	ctx, cancel := context.WithTimeout(ctx, t.cmd.Timeout)
 	defer cancel()
 	for {

@@ -201,7 +201,7 @@ func (c *Conn) read() {
 
 // dispatch hands a message on. What is no message of the protocol is dropped.
 func (c *Conn) dispatch(text []byte) {
-	if bytes.HasPrefix(text, framePrefix) && c.dispatchFrame(text) {
+	if bytes.HasPrefix(text, []byte(framePrefix)) && c.dispatchFrame(text) {
 		return
 	}
 	var m message

@@ -24,7 +24,7 @@ const frameMethod = "Page.screencastFrame"
 
 // framePrefix is how Chromium begins the event. A browser that writes it otherwise
 // is understood too, only slower.
-var framePrefix = []byte(`{"method":"Page.screencastFrame","params":{"data":"`)
+const framePrefix = `{"method":"Page.screencastFrame","params":{"data":"`
 
 type frameHandler struct {
 	room   int
@@ -82,7 +82,7 @@ type frameEnvelope struct {
 
 // splitFrame returns the base64 of a picture, which aliases text, and the rest.
 func splitFrame(text []byte) (data []byte, rest frameEnvelope, ok bool) {
-	after, ok := bytes.CutPrefix(text, framePrefix)
+	after, ok := bytes.CutPrefix(text, []byte(framePrefix))
 	if !ok {
 		return nil, rest, false
 	}

@@ -81,7 +81,7 @@ func FuzzFrame(f *testing.F) {
 		c := &Conn{frames: map[string]frameHandler{session: {8, func(Frame) {}}}}
 		if cut = max(cut, 0) % len(text); cut > 0 {
 			c.dispatch(text[:cut])
-			c.dispatch(append(bytes.Clone(framePrefix), text[cut:]...))
+			c.dispatch(append([]byte(framePrefix), text[cut:]...))
 		}
 	})
 }

@@ -3,6 +3,7 @@
 package browsertest
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strconv"
@@ -22,7 +23,7 @@ const nobody = 65534
 // ends it with the test. Programs use flow/browserflow/chromium instead.
 func Launch(t testing.TB, flags ...string) *cdp.Conn {
 	t.Helper()
-	profile, err := os.MkdirTemp("/dev/shm", "browsertest-")
+	profile, err := os.MkdirTemp("/dev/shm", "browsertest-") //nolint:usetesting // in memory, and another user's
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func Launch(t testing.TB, flags ...string) *cdp.Conn {
 			t.Errorf("the profile is not gone: %v", err)
 		}
 	})
-	cmd := exec.Command(Path, append([]string{ //nolint:gosec // the browser of the test
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), Path, append([]string{ //nolint:gosec // the browser of the test; ended by the clean-up
 		"--headless", "--remote-debugging-pipe", "--user-data-dir=" + profile, "--no-first-run", "--disable-gpu", "--disable-sync",
 		"--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-breakpad", "--mute-audio",
 		"--disable-blink-features=AutomationControlled", "--window-size=1280,800", "--password-store=basic",

@@ -132,7 +132,7 @@ func signsIn(t *testing.T, a Adapter) {
 	closes(t, b, s)
 }
 
-// closes closes a session, which is then gone in every way.
+// closes ends a session, which is then gone in every way.
 func closes(t *testing.T, b *bench, s tokenvault.BrowserSession) {
 	t.Helper()
 	for range 2 {

@@ -87,14 +87,14 @@ func TestBasicAuthenticationCancelled(t *testing.T) {
 
 func TestFiles(t *testing.T) {
 	kept := t.TempDir()
-	if err := os.Chmod(kept, 0o755); err != nil { //nolint:gosec // the browser is another user
+	if err := os.Chmod(kept, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for name, keep := range map[string]func(string, []byte) (string, error){
 		"through the page": nil,
 		"as files": func(name string, content []byte) (string, error) {
 			path := filepath.Join(kept, name)
-			return path, os.WriteFile(path, content, 0o644) //nolint:gosec // the browser is another user
+			return path, os.WriteFile(path, content, 0o644)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestFiles(t *testing.T) {
 			if keep != nil {
 				// The directories above belong to the test's user only.
 				for dir := filepath.Dir(kept); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-					if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the browser is another user
+					if err := os.Chmod(dir, 0o755); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -29,7 +29,7 @@ func (v *view) Do(ctx context.Context, in tokenvault.ViewInput) error {
 		return refuse("text", "is too long")
 	}
 	s.used()
-	switch in.Kind {
+	switch in.Kind { //nolint:exhaustive // the others are done elsewhere, or refused below
 	case tokenvault.ViewKeyframe:
 		v.scene, v.frame = true, s.last
 		v.notify()
@@ -54,7 +54,7 @@ func refuse(field, reason string) error {
 
 // act does what the person did in a tab. The lock is held.
 func (s *Session) act(t *target, in tokenvault.ViewInput) error {
-	switch in.Kind {
+	switch in.Kind { //nolint:exhaustive // the others are done elsewhere, or refused below
 	case tokenvault.ViewTabTo:
 		return s.tab(in)
 	case tokenvault.ViewAnswer:
@@ -75,7 +75,7 @@ func (s *Session) act(t *target, in tokenvault.ViewInput) error {
 	if t.asking.dialog != nil {
 		return nil // the page stands still
 	}
-	switch in.Kind {
+	switch in.Kind { //nolint:exhaustive // the others are done elsewhere, or refused below
 	case tokenvault.ViewMouse:
 		return s.mouse(t, in)
 	case tokenvault.ViewWheel:

@@ -12,6 +12,7 @@
 package site
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func Start() (*Site, error) {
 			return ""
 		}
 		var l net.Listener
-		if l, err = net.Listen("tcp", ip+":0"); err != nil {
+		if l, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", ip+":0"); err != nil {
 			return ""
 		}
 		server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
@@ -184,7 +185,7 @@ func (s *Site) count(ok bool) {
 	}
 }
 
-var frame = template.Must(template.New("").Parse(`<!doctype html>
+const frame = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -198,14 +199,14 @@ var frame = template.Must(template.New("").Parse(`<!doctype html>
 </style>
 <main>{{.Body}}</main>
 </html>
-`))
+`
 
 // show writes a page. body is trusted.
 func show(w http.ResponseWriter, status int, title, body string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = frame.Execute(w, map[string]any{"Title": title, "Body": template.HTML(body)}) //nolint:gosec // the body is ours
+	_ = template.Must(template.New("").Parse(frame)).Execute(w, map[string]any{"Title": title, "Body": template.HTML(body)}) //nolint:gosec // the body is ours
 }
 
 func redirect(to string) http.HandlerFunc {
