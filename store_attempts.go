@@ -8,7 +8,7 @@ type AttemptReader interface {
 	// is not over.
 	GetAttempt(ctx context.Context, owner Owner, id string) (Attempt, error)
 	// LatestAttempt returns the attempt of a request of exactly this owner that was
-	// begun last, whose time is not over; of those begun at once, the one with the
-	// greatest id.
+	// begun last, whose time is not over; of those begun at once, one in state begun,
+	// then the one with the greatest id.
 	LatestAttempt(ctx context.Context, owner Owner, authRequestID string) (Attempt, error)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os/exec"
+	"runtime"
 	"strings"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -17,6 +19,7 @@ type connectCmd struct {
 	Server   string   `help:"Server to ask." default:"http://127.0.0.1:8420" env:"TOKENVAULT_SERVER"`
 	KeyFile  string   `name:"api-key-file" help:"File with the agent's key; - reads it from standard input. Without it TOKENVAULT_API_KEY is used." env:"TOKENVAULT_API_KEY_FILE"`
 	Scopes   []string `help:"Scopes that are needed."`
+	Open     bool     `help:"Open the link in this machine's browser, beside printing it: the consent page, or the live view of a login without OAuth."`
 }
 
 // Run asks, prints the link if somebody has to act, and waits. The credential
@@ -36,12 +39,26 @@ func (cmd connectCmd) Run(ctx context.Context, _ server.Config, std streams) err
 	req := client.ResolveRequest{ProviderID: cmd.Provider, Scopes: cmd.Scopes}
 	_, err = c.ResolveWait(ctx, req, func(r tokenvault.AuthRequest) {
 		_, _ = fmt.Fprintf(std.out, "%s: open %s\nWaiting …\n", r.Message(), r.ConnectURL)
+		if cmd.Open {
+			if err := openLink(ctx, r.ConnectURL); err != nil {
+				_, _ = fmt.Fprintf(std.out, "No browser could be opened here (%v): open the link yourself.\n", err)
+			}
+		}
 	})
 	if err != nil {
 		return cmd.explain(ctx, err)
 	}
 	_, err = fmt.Fprintf(std.out, "%s is connected%s\n", cmd.Provider, scopesText(cmd.Scopes))
 	return err
+}
+
+// openLink shows a link in the browser of who is at this machine.
+func openLink(ctx context.Context, link string) error {
+	program := "xdg-open"
+	if runtime.GOOS == "darwin" {
+		program = "open"
+	}
+	return exec.CommandContext(context.WithoutCancel(ctx), program, link).Start() //nolint:gosec // the server's own link
 }
 
 // explain says what to do about the server's refusal.

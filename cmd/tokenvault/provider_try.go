@@ -37,7 +37,7 @@ listens on the same address has to be stopped for the try.
 
 A provider at which people sign in by a browser is tried in one of this machine:
 its login page, that its signs are not there too early, and that a stranger is not
-taken for signed in. With browser-headed you sign in by a window, and the login is
+taken for signed in. With browser-headed you do so in a window, and the login is
 captured and proven.`
 }
 

@@ -241,6 +241,35 @@ func TestConnectWaits(t *testing.T) {
 	interrupted(t, agents[1])
 }
 
+func TestConnectOpensTheLink(t *testing.T) {
+	r := serve(t, filepath.Join(t.TempDir(), "data"))
+	key := succeed(t, r.env, "apikey", "create", "agent", "--user", "local")
+	succeed(t, r.env, "app", "set", "github", "--client-id", "client-1")
+	dir := t.TempDir()
+	opened := filepath.Join(dir, "opened")
+	for _, name := range []string{"xdg-open", "open"} {
+		script := "#!/bin/sh\nprintf %s \"$1\" > " + opened + ".new && /bin/mv " + opened + ".new " + opened + "\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+			t.Fatal(err)
+		}
+	}
+	agent := start(t, append(r.connecting(key), "PATH="+dir), "connect", "github", "--open")
+	agent.readUntil(t, "Waiting")
+	for tick := time.NewTicker(20 * time.Millisecond); ; <-tick.C { // until the agent is killed as stuck
+		if link, err := os.ReadFile(opened); err == nil {
+			if !strings.HasPrefix(string(link), r.url+"/connect/ar_") {
+				t.Errorf("opened %q", link)
+			}
+			break
+		}
+	}
+	interrupted(t, agent)
+
+	agent = start(t, append(r.connecting(key), "PATH="+t.TempDir()), "connect", "github", "--open")
+	agent.readUntil(t, "open the link yourself")
+	interrupted(t, agent)
+}
+
 func interrupted(t *testing.T, agent *process) {
 	t.Helper()
 	got := agent.finish(t, os.Interrupt)

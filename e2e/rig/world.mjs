@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { existsSync, openSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
@@ -78,12 +79,13 @@ oauth2:
 
 /**
  * One vault with all that is around it. Options: mode, coop, device (connect by a code rather than a redirect), allow (more
- * host:port that the vault may reach), bank (a bank without OAuth is there, and the vault starts browsers).
+ * host:port that the vault may reach), bank (a bank without OAuth is there, and the vault starts browsers), replicas (two
+ * servers on one database, behind a proxy that leads to the first; see lead).
  */
-export async function startWorld({ mode = 'session', coop = 'same-origin', device = false, allow = [], bank = false } = {}) {
+export async function startWorld({ mode = 'session', coop = 'same-origin', device = false, allow = [], bank = false, replicas = false } = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}: run 'make build'`);
   const world = new World(await mkdtemp(path.join(os.tmpdir(), 'tokenvault-rig-')), mode, device);
-  Object.assign(world, { allow, wantsBank: bank });
+  Object.assign(world, { allow, wantsBank: bank, wantsReplicas: replicas });
   try {
     await world.start(coop);
   } catch (err) {
@@ -202,7 +204,30 @@ class World {
     await fetch(`${this.control}/callbacks`, { method: 'PUT', body: JSON.stringify([redirectURL]) });
     this.callback = redirectURL;
     this.logFile = path.join(this.dir, 'vault.log');
-    await this.serve();
+    if (this.wantsReplicas) await this.serveTwice(port);
+    else await this.serve();
+  }
+
+  /** Starts two servers on one database, and a proxy at the public port. */
+  async serveTwice(port) {
+    this.nodes = [await freePort(), await freePort()];
+    this.lead(0);
+    this.front = net.createServer((socket) => {
+      const target = net.connect(this.led, '127.0.0.1');
+      socket.pipe(target).pipe(socket);
+      for (const [one, other] of [[socket, target], [target, socket]]) one.on('error', () => other.destroy()).on('close', () => other.destroy());
+    });
+    await listen(this.front, port);
+    for (const node of this.nodes) {
+      Object.assign(this.env, { TOKENVAULT_LISTEN: `127.0.0.1:${node}`, TOKENVAULT_NODE_URL: `http://127.0.0.1:${node}` });
+      this.other = this.server;
+      await this.serve();
+    }
+  }
+
+  /** Leads new connections to one of the two servers. */
+  lead(n) {
+    this.led = this.nodes[n];
   }
 
   async serve() {
@@ -223,6 +248,8 @@ class World {
   async stop() {
     for (const browser of this.browsers) await browser.close();
     const code = this.server && (await stop(this.server));
+    if (this.other) await stop(this.other);
+    this.front?.close();
     if (this.provider) await stop(this.provider);
     this.bank?.process.stdin.end();
     if (this.login) await stop(this.login.process);

@@ -138,6 +138,17 @@ func (s *Store) LatestAttempt(ctx context.Context, owner tokenvault.Owner, authR
 	})
 }
 
+// later orders attempts of one instant: the one that is open is the later.
+func later(a, b tokenvault.Attempt) bool {
+	if !a.CreatedAt.Equal(b.CreatedAt) {
+		return a.CreatedAt.After(b.CreatedAt)
+	}
+	if open := a.State == tokenvault.AttemptBegun; open != (b.State == tokenvault.AttemptBegun) {
+		return open
+	}
+	return a.ID > b.ID
+}
+
 func (s *Store) latestAttempt(ctx context.Context, op string, wanted func(tokenvault.Attempt) bool) (tokenvault.Attempt, error) {
 	now, unlock, err := s.lock(ctx, op)
 	if err != nil {
@@ -146,8 +157,7 @@ func (s *Store) latestAttempt(ctx context.Context, op string, wanted func(tokenv
 	defer unlock()
 	var latest tokenvault.Attempt
 	for _, a := range s.attempts {
-		if wanted(a) && !over(a.ExpiresAt, now) && (latest.ID == "" || a.CreatedAt.After(latest.CreatedAt) ||
-			a.CreatedAt.Equal(latest.CreatedAt) && a.ID > latest.ID) {
+		if wanted(a) && !over(a.ExpiresAt, now) && (latest.ID == "" || later(a, latest)) {
 			latest = a
 		}
 	}

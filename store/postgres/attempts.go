@@ -141,7 +141,7 @@ const (
 	sqlReadAttempt = `SELECT ` + attemptColumns + ` FROM tv.attempts
 		WHERE tenant = $2 AND organization_id = $3 AND user_id = $4 AND expires_at > coalesce($1::timestamptz, clock_timestamp())`
 	sqlGetAttempt    = sqlReadAttempt + ` AND id = $5`
-	sqlLatestAttempt = sqlReadAttempt + ` AND auth_request_id = $5 ORDER BY created_at DESC, id DESC LIMIT 1`
+	sqlLatestAttempt = sqlReadAttempt + ` AND auth_request_id = $5 ORDER BY created_at DESC, (state = 'begun') DESC, id DESC LIMIT 1`
 )
 
 // GetAttempt implements [tokenvault.AttemptReader].

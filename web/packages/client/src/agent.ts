@@ -1,4 +1,4 @@
-import type { components, paths } from "./generated/v1-api.js";
+import type { components, paths } from "./generated/api.js";
 import { dataOf, type HttpOptions, pathsOf } from "./http.js";
 import type { AuthRequest } from "./types.js";
 

@@ -1,4 +1,4 @@
-import type { paths } from "./generated/browser-api.js";
+import type { paths } from "./generated/api.js";
 import { authenticated, dataOf, type HttpOptions, pathsOf } from "./http.js";
 import type {
   App,
@@ -11,6 +11,11 @@ import type {
   ViewTicket,
 } from "./types.js";
 import { type WatchOptions, watch } from "./watch.js";
+
+/** What pages call, relative to where the API is mounted. */
+type BrowserPaths = {
+  [Path in keyof paths as Path extends `/api/token-vault${infer Below}` ? Below : never]: paths[Path];
+};
 
 /** Where the API for browsers is. */
 export interface ClientOptions extends HttpOptions {
@@ -94,7 +99,7 @@ export function createClient(options: ClientOptions = {}): TokenVaultClient {
   const origin = options.url ?? (typeof location === "undefined" ? "" : location.origin);
   const baseUrl =
     origin.replace(/\/+$/, "") + (options.apiBasePath ?? "/api/token-vault").replace(/\/+$/, "");
-  const api = pathsOf<paths>(baseUrl, options);
+  const api = pathsOf<BrowserPaths>(baseUrl, options);
   const fetcher = authenticated(options);
   const path = (id: string) => ({ params: { path: { id } } });
   const client: TokenVaultClient = {

@@ -1,6 +1,6 @@
-import type { components as BrowserComponents } from "./generated/browser-api.js";
+import type { components } from "./generated/api.js";
 
-type Schemas = BrowserComponents["schemas"];
+type Schemas = components["schemas"];
 
 /** The auth_required payload: the same on every surface, without secrets and personal data. */
 export type AuthRequest = Omit<Schemas["AuthRequest"], "type"> & { type: "auth_required" };

@@ -27,10 +27,18 @@ func serve() error {
 	}
 	driven := s.Provider()
 	driven.ID, driven.Name, driven.UsageMode = "driven-bank", "Driven Bank", tokenvault.UsageSession
+	providers := []tokenvault.Provider{s.Provider(), driven}
+	for _, page := range []string{"dialogs", "upload", "text", "select", "basic"} {
+		asking := s.Provider()
+		login := *asking.Login
+		login.URL = s.Bank + "/" + page
+		asking.ID, asking.Name, asking.Login = "ask-"+page, "Asking Bank", &login
+		providers = append(providers, asking)
+	}
 	said := json.NewEncoder(os.Stdout)
 	if err := said.Encode(map[string]any{
 		"bank": s.Bank, "ident": s.Ident, "user": site.User, "password": site.Password,
-		"allowHosts": s.AllowHosts(), "providers": []tokenvault.Provider{s.Provider(), driven},
+		"allowHosts": s.AllowHosts(), "providers": providers,
 	}); err != nil {
 		return err
 	}
