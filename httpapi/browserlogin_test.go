@@ -220,7 +220,7 @@ func TestAPageOfARegisteredOriginEmbedsTheLiveView(t *testing.T) {
 	res := request(r.browser, "POST", r.Mount()+"/browser-login/"+id+"/ticket", "",
 		header("Authorization", "Bearer "+created.Token.Reveal()), header("Origin", host), header("Sec-Fetch-Site", "cross-site"))
 	res.want(t, http.StatusOK, "")
-	conn, _, err := dial(t, res.json(t, "viewUrl").(string), host)
+	conn, _, err := dial(t, fmt.Sprint(res.json(t, "viewUrl")), host)
 	if err != nil {
 		t.Fatal(err)
 	}

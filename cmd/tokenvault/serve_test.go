@@ -249,7 +249,7 @@ func TestConnectOpensTheLink(t *testing.T) {
 	opened := filepath.Join(dir, "opened")
 	for _, name := range []string{"xdg-open", "open"} {
 		script := "#!/bin/sh\nprintf %s \"$1\" > " + opened + ".new && /bin/mv " + opened + ".new " + opened + "\n"
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
