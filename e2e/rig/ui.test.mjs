@@ -176,6 +176,7 @@ test('a request of somebody else shows nothing of it', async () => {
 
 test('a keyboard is enough', async () => {
   const page = await person('hal', { request: await world.ask('hal') });
+  await card(page).waitFor();
   await page.keyboard.press('Tab');
   assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Connect Example ID');
   const window = page.context().waitForEvent('page');
