@@ -47,7 +47,7 @@ export interface Connect {
   start(): Promise<ConnectState>;
   /** Goes to the connect page in this tab. */
   openHere(): void;
-  /** Opens the window again, or brings it forward. */
+  /** Opens the window again. */
   openAgain(): void;
   /** Stops waiting and goes back to idle; the request stays open. */
   cancel(): void;

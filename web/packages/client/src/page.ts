@@ -17,7 +17,6 @@ export interface Page {
 export interface PageWindow {
   go(url: string): void;
   close(): void;
-  focus(): void;
 }
 
 /** What a connect page says to the window that opened it. It is a hint; the vault is asked. */
@@ -46,7 +45,6 @@ export const browserPage: Page = {
         opened.location.href = url;
       },
       close: () => opened.close(),
-      focus: () => opened.focus(),
     };
   },
   go: (url) => location.assign(url),

@@ -30,7 +30,6 @@ class FakePage implements Page {
       close: () => {
         opened.closed = true;
       },
-      focus: () => {},
     };
   }
   go(url: string) {
