@@ -2,87 +2,17 @@
 // Cross-Origin-Opener-Policy, in browsers that block third-party cookies. With PICTURES=folder every state is kept
 // as a picture there; nothing compares them.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { consent } from '../browser.mjs';
 import { confirm, watch } from './steps.mjs';
-import { startWorld } from './world.mjs';
+import { card, opens, press, sound, startUI, told } from './ui.mjs';
 
-const web = fileURLToPath(new URL('../../web', import.meta.url));
-const axe = readFileSync(path.join(web, 'node_modules/axe-core/axe.min.js'), 'utf8');
-const pages = mkdtempSync(path.join(os.tmpdir(), 'tokenvault-ui-'));
-
-let world;
+let ui, world, person, show, sample;
 before(async () => {
-  execFileSync('node', ['scripts/page.mjs', pages], { cwd: web });
-  world = await startWorld();
-  world.host.pages = pages;
-  world.host.openSession = openSession;
+  ui = await startUI();
+  ({ world, person, show, sample } = ui);
 });
-after(async () => {
-  await world?.stop();
-  rmSync(pages, { recursive: true, force: true });
-});
-
-/** Opens a session of a user for the host's origin, as its back end does. */
-async function openSession({ userId, organizationId, orgAdmin }) {
-  await world.hostKey();
-  const { body } = await world.call('host', 'POST', '/v1/sessions', { owner: { userId, organizationId }, origin: world.host.origin, orgAdmin });
-  return body;
-}
-
-/** A person of their own at the host's page of components. */
-async function person(user, query, options = { viewport: { width: 640, height: 480 } }) {
-  const browser = await world.browser(user, options);
-  const page = await browser.newPage();
-  page.complaints = watch(page);
-  page.traffic = [];
-  page.on('request', (request) => page.traffic.push(request.url(), request.postData() ?? ''));
-  await show(page, query);
-  return page;
-}
-
-async function show(page, query) {
-  const search = new URLSearchParams({ vault: world.vault });
-  for (const [name, value] of Object.entries(query)) {
-    for (const one of [value].flat()) search.append(name, typeof one === 'string' ? one : JSON.stringify(one));
-  }
-  await page.goto(`${world.host.origin}/ui?${search}`);
-}
-
-const card = (page, n = 0) => page.locator('[data-provider][data-status]').nth(n);
-const press = (where, name) => where.getByRole('button', { name, exact: true }).click();
-const told = (page) => page.evaluate(() => globalThis.told);
-
-/** Presses, and returns the window that opens. */
-async function opens(page, where, name) {
-  const window = page.context().waitForEvent('page');
-  await press(where, name);
-  return window;
-}
-
-/** Checks what holds in every state: no violation that axe finds, nothing breaks the page's policy. */
-async function sound(page, name) {
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes[0].html}`), [], name);
-  assert.deepEqual(page.complaints, [], name);
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, `${name}: no sideways scrolling`);
-  if (!process.env.PICTURES) return;
-  const shown = (await page.locator('dialog[open]').count()) > 0 ? page : page.locator('#root');
-  await shown.screenshot({ path: path.join(process.env.PICTURES, `${name}.png`) });
-}
-
-/** A request as the vault would send it, to show a state. */
-const sample = (change) => ({
-  type: 'auth_required', authRequestId: `ar_${Math.random().toString(36).slice(2)}`, status: 'pending', providerId: 'idp',
-  providerName: 'Example ID', authMethod: 'oauth2', reason: 'missing', requiredScopes: ['email'], connectUrl: `${world.vault}/connect/ar_0`,
-  message: '', createdAt: '2026-01-01T00:00:00Z', expiresAt: '2030-01-01T00:00:00Z', ...change,
-});
+after(() => ui?.stop());
 
 test('a window is opened, and the card says which account was connected', async () => {
   const request = await world.ask('ada');
