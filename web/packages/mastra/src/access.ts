@@ -1,23 +1,53 @@
-import type { Resolved } from "@ai-token-vault/client";
+import type { Resolved, ResolveInput } from "@ai-token-vault/client";
 
 /** What a tool works with: it adds the credential to requests for the provider's own hosts. */
 export interface Access {
   readonly credentialId: string;
   readonly scopes: string[];
   /**
-   * Like the global fetch, with the credential added. It rejects addresses that are not the provider's, and asks
-   * for a fresh credential once when the service answers 401. Redirects to other hosts lose the credential.
+   * Like the global fetch, with the credential added: a token, or of a browser login the cookies that the browser
+   * would send there, and its user agent. It rejects addresses that are not the provider's, and asks for a fresh
+   * credential once when the service answers 401. Redirects are answered as they are, never followed.
    */
   fetch(input: string | URL, init?: RequestInit): Promise<Response>;
   /** The access token itself. It throws unless the tool was made with `raw: true`. */
   reveal(): string;
+  /**
+   * The state of a browser login, as Playwright's `browser.newContext` takes it. It throws unless the tool was made
+   * with `raw: true`.
+   */
+  browser(): BrowserContext;
 }
 
-/** Asks the vault again, for a credential other than the one of a version that was refused. */
-export type Again = (rejectedVersion: number) => Promise<Resolved>;
+/** A signed-in browser: secret, whole. */
+export interface BrowserContext {
+  storageState: NonNullable<Resolved["browserState"]>;
+  userAgent?: string;
+  viewport?: { width: number; height: number };
+}
 
-export function accessOf(first: Resolved, raw: boolean, again: Again): Access {
+/** Asks the vault again: for a version other than the one that was refused, or for the cookies of an address. */
+export type Ask = (more: Pick<ResolveInput, "rejectedVersion" | "format" | "url">) => Promise<Resolved>;
+
+export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
   let resolved = first;
+  const mustBeRaw = () => {
+    if (!raw) throw new Error("the credential itself is for tools made with raw: true");
+  };
+  const authorize = async (headers: Headers, url: URL, rejected?: number) => {
+    const again = rejected === undefined ? {} : { rejectedVersion: rejected };
+    headers.delete("Cookie");
+    if (resolved.tokenType === "browser") {
+      // Which cookies a browser would send there, the vault knows. It needs no query for that, which stays here.
+      resolved = await ask({ ...again, format: "cookie_header", url: url.origin + url.pathname });
+      headers.delete("Authorization");
+      headers.set("Cookie", resolved.cookieHeader ?? "");
+      if (resolved.userAgent && !headers.has("User-Agent")) headers.set("User-Agent", resolved.userAgent);
+      return;
+    }
+    if (rejected !== undefined) resolved = await ask(again);
+    headers.set("Authorization", `${resolved.tokenType} ${tokenOf(resolved)}`);
+  };
   return {
     get credentialId() {
       return resolved.credentialId;
@@ -30,22 +60,28 @@ export function accessOf(first: Resolved, raw: boolean, again: Again): Access {
       if (!allows(resolved.hosts, url)) {
         throw new Error(`${url.host} is not a host of the provider: the credential is not sent there`);
       }
-      const send = (token: string) => {
+      const send = async (rejected?: number) => {
         const headers = new Headers(init.headers);
-        headers.set("Authorization", `${resolved.tokenType} ${token}`);
-        headers.delete("Cookie");
+        await authorize(headers, url, rejected);
         return fetch(url, { ...init, headers, redirect: "manual" });
       };
-      let response = await send(tokenOf(resolved));
-      if (response.status === 401 && replayable(init.body)) {
-        resolved = await again(resolved.version);
-        response = await send(tokenOf(resolved));
-      }
-      return response;
+      const response = await send();
+      if (response.status !== 401 || !replayable(init.body)) return response;
+      return send(resolved.version);
     },
     reveal() {
-      if (!raw) throw new Error("the credential itself is for tools made with raw: true");
+      mustBeRaw();
       return tokenOf(resolved);
+    },
+    browser() {
+      mustBeRaw();
+      const { browserState, userAgent, viewport } = first;
+      if (!browserState) throw new Error("the vault released no browser state");
+      return {
+        storageState: browserState,
+        ...(userAgent ? { userAgent } : {}),
+        ...(viewport ? { viewport } : {}),
+      };
     },
   };
 }

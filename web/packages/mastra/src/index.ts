@@ -1,4 +1,4 @@
-export type { Access } from "./access.js";
+export type { Access, BrowserContext } from "./access.js";
 export { asOwner, type Identify, type IdentityContext, identify } from "./identity.js";
 export {
   type AuthenticatedToolOptions,

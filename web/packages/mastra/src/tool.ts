@@ -35,7 +35,7 @@ export interface AuthenticatedToolOptions<Input extends z.ZodType, Output> {
   actsFor?: boolean;
   /** For whom the tool runs. Default {@link identify}. */
   identity?: Identify;
-  /** Lets `execute` read the credential itself, by `access.reveal()`. */
+  /** Lets `execute` read the credential itself, by `access.reveal()` and `access.browser()`. */
   raw?: boolean;
   execute: (input: z.infer<Input>, access: Access, context: Context) => Promise<Output>;
 }
@@ -74,8 +74,8 @@ export function createAuthenticatedTool<Input extends z.ZodType, Output>(
     };
     try {
       const resolved = await vault.resolve(providerId, { ...named, ...ids });
-      const access = accessOf(resolved, options.raw ?? false, (rejectedVersion) =>
-        vault.resolve(providerId, { ...named, ...ids, rejectedVersion }),
+      const access = accessOf(resolved, options.raw ?? false, (more) =>
+        vault.resolve(providerId, { ...named, ...ids, ...more }),
       );
       return await options.execute(input, access, context);
     } catch (error) {

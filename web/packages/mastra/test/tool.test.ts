@@ -6,7 +6,7 @@ import { InMemoryStore } from "@mastra/core/storage";
 import { MockLanguageModelV3 } from "ai/test";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
-import { asOwner, createAuthenticatedTool } from "../src/index.js";
+import { type Access, asOwner, createAuthenticatedTool } from "../src/index.js";
 import { VaultAndService } from "./vault.js";
 
 let server: VaultAndService;
@@ -171,4 +171,49 @@ test("the credential goes to the provider's hosts only, and is shown only if ask
   const reveal = { execute: async (_: object, access: { reveal(): string }) => access.reveal() };
   await expect(run(tool(reveal))).rejects.toThrow("raw: true");
   expect(await run(tool({ ...reveal, raw: true }))).toBe("token-1");
+});
+
+test("a browser login gives each request the cookies of its address, and the browser's user agent", async () => {
+  server.connected.add("alice");
+  server.browserLogin = true;
+  const execute = async (_: object, access: Access) => {
+    const headers = { Cookie: "of=another", Authorization: "of another" };
+    return (await access.fetch(`${server.url}/repos?page=2`, { headers })).json();
+  };
+  expect(await run(tool({ execute }))).toEqual(["a"]);
+  const [, second] = server.resolves;
+  expect(second).toMatchObject({ release: "token", format: "cookie_header", url: `${server.url}/repos` });
+  expect(server.requests[0]?.headers).toMatchObject({ cookie: "session=token-1" });
+  expect(server.requests[0]?.headers["user-agent"]).toBe("Chromium of the vault");
+  expect(server.requests[0]?.headers.authorization).toBeUndefined();
+});
+
+test("a 401 has a browser login looked at once, and who is signed out is asked", async () => {
+  server.connected.add("alice");
+  server.browserLogin = true;
+  server.fresh = "token-2";
+  expect(await run(tool())).toEqual({ repos: ["a"] });
+  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, undefined, 1]);
+  const signedOut = async (_: object, access: Access) => {
+    server.connected.delete("alice");
+    return access.fetch(`${server.url}/repos`);
+  };
+  expect(await run(tool({ execute: signedOut }))).toMatchObject({ type: "auth_required" });
+});
+
+test("cookies go to the provider's hosts only, and the state is shown only if asked for", async () => {
+  server.connected.add("alice");
+  server.browserLogin = true;
+  const elsewhere = (_: object, access: Access) => access.fetch("https://evil.example/");
+  await expect(run(tool({ execute: elsewhere }))).rejects.toThrow("not a host of the provider");
+  expect(server.resolves.some((r) => r.format)).toBe(false);
+  const state = { execute: async (_: object, access: Access) => access.browser() };
+  await expect(run(tool(state))).rejects.toThrow("raw: true");
+  expect(await run(tool({ ...state, raw: true }))).toEqual({
+    storageState: { cookies: [{ value: "token-1" }], origins: [] },
+    userAgent: "Chromium of the vault",
+    viewport: { width: 800, height: 600 },
+  });
+  server.browserLogin = false;
+  await expect(run(tool({ ...state, raw: true }))).rejects.toThrow("no browser state");
 });

@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 
 /**
@@ -11,6 +11,8 @@ export class VaultAndService {
   resolves: Record<string, unknown>[] = [];
   opened = new Map<string, string>(); // owner → request
   fresh = "token-1";
+  browserLogin = false; // how users connect: else with OAuth
+  requests: IncomingMessage[] = []; // at the service
   #server: Server = createServer((req, res) => {
     let text = "";
     req.on("data", (chunk) => {
@@ -22,8 +24,13 @@ export class VaultAndService {
         res.writeHead(status, { "Content-Type": "application/json" });
         res.end(JSON.stringify(body));
       };
-      if (url.pathname === "/repos")
-        return answer(req.headers.authorization === `Bearer ${this.fresh}` ? 200 : 401, ["a"]);
+      if (url.pathname === "/repos") {
+        this.requests.push(req);
+        const given = this.browserLogin ? req.headers.cookie : req.headers.authorization;
+        return answer(given === `${this.browserLogin ? "session=" : "Bearer "}${this.fresh}` ? 200 : 401, [
+          "a",
+        ]);
+      }
       const body = text ? JSON.parse(text) : {};
       if (url.pathname.endsWith("/resolve")) {
         this.resolves.push(body);
@@ -36,9 +43,8 @@ export class VaultAndService {
           version,
           scopes: ["repo"],
           expiresAt: null,
-          tokenType: "Bearer",
           hosts: [`127.0.0.1:${this.port}`],
-          accessToken: `token-${version}`,
+          ...this.credential(`token-${version}`, body.format),
         });
       }
       const user = url.searchParams.get("userId") ?? "agent";
@@ -47,6 +53,17 @@ export class VaultAndService {
       return answer(200, this.requestOf(user));
     });
   });
+
+  credential(token: string, format?: string) {
+    if (!this.browserLogin) return { tokenType: "Bearer", accessToken: token };
+    const out = { tokenType: "browser", userAgent: "Chromium of the vault" };
+    if (format === "cookie_header") return { ...out, cookieHeader: `session=${token}` };
+    return {
+      ...out,
+      browserState: { cookies: [{ value: token }], origins: [] },
+      viewport: { width: 800, height: 600 },
+    };
+  }
 
   requestOf(user: string) {
     if (!this.opened.has(user)) this.opened.set(user, `ar_${this.opened.size + 1}`);
