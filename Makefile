@@ -24,7 +24,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-12s %s\n", $$1, $$2 }'
 
 .PHONY: deps
-deps: ## Install what tests and demo miss: Node packages, Chromium, PostgreSQL (Debian)
+deps: ## Install what tests and demo miss: Node packages, Chromium, Firefox, PostgreSQL (Debian)
 	@scripts/deps.sh
 
 .PHONY: build

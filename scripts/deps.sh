@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests and the demo miss, and nothing that is there already:
-# a C compiler (race detector), Node, the Node packages of e2e and web, Chromium, and a
+# a C compiler (race detector), Node, the Node packages of e2e and web, Chromium, Firefox, and a
 # PostgreSQL server and PgBouncer (their binaries: tests run their own).
 # Works on Debian and its relatives, as root or with sudo.
 set -euo pipefail
@@ -85,6 +85,9 @@ if ((${#folders[@]} > 0)); then
 fi
 if ! have chromium; then
 	apt chromium
+fi
+if ! have firefox-esr; then
+	apt firefox-esr
 fi
 if ! have Xvfb; then # for browsers with a window
 	apt xvfb
