@@ -230,6 +230,9 @@ type AuthRequestStore interface {
 	// an event of kind [EventAuthExpired], deletes attempts and nonces past theirs,
 	// and returns the requests it settled.
 	ExpireAuthRequests(ctx context.Context, limit int) ([]AuthRequest, error)
+	// PruneAuthRequests deletes up to limit of the tenant's requests that were settled
+	// longer ago than age, with their attempts, the oldest first, and returns how many.
+	PruneAuthRequests(ctx context.Context, tenant string, age time.Duration, limit int) (int, error)
 }
 
 // A NewAuthRequest is the command of AuthRequestStore.OpenOrJoin.

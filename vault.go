@@ -81,6 +81,10 @@ type Options struct {
 	// WebhookRetention is how long deliveries of webhooks are kept, for people to look
 	// at and to send again, once they were delivered or given up. Default 30 days.
 	WebhookRetention time.Duration
+	// RequestRetention is how long auth requests are kept once they were settled, so
+	// that a call that waited, and the link to it, still learn how it ended. The audit
+	// log has its own end. Default 30 days.
+	RequestRetention time.Duration
 	// Audit says when a release is audited. Default [AuditSync].
 	Audit AuditMode
 	// Observer is told what the vault does and how long it takes. Default: nobody is.
@@ -101,6 +105,7 @@ const (
 	drainTimeout          = 35 * time.Second
 
 	defaultWebhookRetention = 30 * 24 * time.Hour
+	defaultRequestRetention = 30 * 24 * time.Hour
 )
 
 // A Vault releases credentials to those who may have them and asks owners for
@@ -200,6 +205,9 @@ func (opts *Options) withDefaults() (Options, error) {
 	}
 	if o.WebhookRetention <= 0 {
 		o.WebhookRetention = defaultWebhookRetention
+	}
+	if o.RequestRetention <= 0 {
+		o.RequestRetention = defaultRequestRetention
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

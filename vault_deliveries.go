@@ -20,8 +20,6 @@ const (
 	deliveryTurns     = 30 * time.Second // of those to one endpoint in a row; with the last one, within jobLease
 	deliveryPause     = 30 * time.Second // of an endpoint that does not answer, for what else is due to it
 	maxDeliveryAnswer = 16 << 10
-	pruneEvery        = time.Hour
-	pruneBatch        = 1000
 )
 
 // deliveryPauses are those after each attempt but the last one, as Standard Webhooks
@@ -222,20 +220,4 @@ func unanswered(err error) *deliveryError {
 		return &deliveryError{code: deliveryTimedOut, busy: true}
 	}
 	return &deliveryError{code: deliveryNoAnswer, busy: true}
-}
-
-// pruneDeliveries forgets what was told long ago.
-func (v *Vault) pruneDeliveries(ctx context.Context) {
-	for ctx.Err() == nil {
-		n, err := v.store.PruneDeliveries(ctx, v.opts.Tenant, v.opts.WebhookRetention, pruneBatch)
-		if err != nil {
-			if ctx.Err() == nil {
-				v.log.Error("old webhook deliveries cannot be deleted", slog.Any("error", err))
-			}
-			return
-		}
-		if n < pruneBatch {
-			return
-		}
-	}
 }

@@ -24,8 +24,9 @@ const (
 // providers, delivers webhooks, refreshes what was used lately before it expires and
 // what nobody uses before its refresh token does, settles auth requests whose time is
 // over, deletes what is left of owners whom the host deleted, stores what was spooled,
-// notes what was used last, and signs how far the audit log came, at most once a
-// minute. Any number of processes may run it on one store: they share the work.
+// notes what was used last, signs how far the audit log came, at most once a minute,
+// and deletes what was settled or delivered long ago. Any number of processes may run
+// it on one store: they share the work.
 func (v *Vault) Run(ctx context.Context) error {
 	sweeps, uses := time.NewTicker(sweepEvery), time.NewTicker(usesEvery)
 	heads, looks, prunes := time.NewTicker(auditHeadEvery), time.NewTicker(upkeepEvery), time.NewTicker(pruneEvery)
@@ -44,6 +45,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	v.sweep(ctx)
 	v.deleteForHost(ctx)
 	v.replaySpool(ctx)
+	v.prune(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -61,7 +63,7 @@ func (v *Vault) Run(ctx context.Context) error {
 		case <-heads.C:
 			v.signAudit(ctx)
 		case <-prunes.C:
-			v.pruneDeliveries(ctx)
+			v.prune(ctx)
 		}
 	}
 }

@@ -132,3 +132,21 @@ func TestOnlyAnAdministratorSeesJobs(t *testing.T) {
 		t.Errorf("an odd state: %v", err)
 	}
 }
+
+func TestOldAuthRequestsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTimedRig(t, rootKey(t), func(o *tokenvault.Options) { o.RequestRetention = 90 * time.Minute })
+		settled := r.mustAsk(t)
+		if _, err := r.Decline(t.Context(), aliceUser, settled.ID); err != nil {
+			t.Fatal(err)
+		}
+		runFor(t, 61*time.Minute, r.Vault)
+		if _, err := r.AuthRequest(t.Context(), aliceUser, settled.ID); err != nil {
+			t.Errorf("a settled request, an hour later: %v", err)
+		}
+		runFor(t, 61*time.Minute, r.Vault)
+		if _, err := r.AuthRequest(t.Context(), aliceUser, settled.ID); !errors.Is(err, tokenvault.ErrNotFound) {
+			t.Errorf("a settled request, two hours later: %v, want ErrNotFound", err)
+		}
+	})
+}

@@ -19,6 +19,7 @@ type Config struct {
 	Tenant  string `help:"Tenant that this server serves." default:"default" env:"TOKENVAULT_TENANT" group:"Storage"`
 	Audit   string `help:"When the audit entry of a release is durable: sync (before the release) or async (within 100 ms)." enum:"sync,async" default:"sync" env:"TOKENVAULT_AUDIT" group:"Storage"`
 
+	RequestRetention time.Duration `help:"How long auth requests are kept once they were settled." name:"request-retention" default:"720h" env:"TOKENVAULT_REQUEST_RETENTION" group:"Storage"`
 	WebhookRetention time.Duration `help:"How long deliveries of webhooks are kept once they were delivered or given up." name:"webhook-retention" default:"720h" env:"TOKENVAULT_WEBHOOK_RETENTION" group:"Storage"`
 
 	Database `embed:""`

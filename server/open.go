@@ -113,7 +113,8 @@ func (o *Opened) openVault(ctx context.Context, cfg Config, cat *tokenvault.Cata
 		}, o.browser),
 		NodeURL: cfg.NodeURL, LoginTTL: cfg.BrowserLoginTTL, SessionIdle: cfg.BrowserSessionIdle,
 		DeviceAuthorization: cfg.DeviceAuthorization,
-		ReturnURLs:          cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL, ProbeEvery: cfg.ProbeEvery, WebhookRetention: cfg.WebhookRetention,
+		ReturnURLs:          cfg.ReturnURLs, AuthRequestTTL: cfg.AuthRequestTTL, AttemptTTL: cfg.AttemptTTL, ProbeEvery: cfg.ProbeEvery,
+		RequestRetention: cfg.RequestRetention, WebhookRetention: cfg.WebhookRetention,
 		Audit: audit, Observer: observer, Logger: log,
 	})
 	return err

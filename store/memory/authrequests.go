@@ -1,7 +1,9 @@
 package memory
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -240,4 +242,28 @@ func (s *Store) ExpireAuthRequests(ctx context.Context, limit int) ([]tokenvault
 	}
 	s.deleteShortLived(now)
 	return due, nil
+}
+
+// PruneAuthRequests implements [tokenvault.AuthRequestStore].
+func (s *Store) PruneAuthRequests(ctx context.Context, tenant string, age time.Duration, limit int) (int, error) {
+	now, unlock, err := s.lock(ctx, "prune auth requests")
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	var old []tokenvault.AuthRequest
+	for _, r := range s.requests {
+		if r.Owner.Tenant == tenant && r.Status.Settled() && now.Sub(r.SettledAt) > age {
+			old = append(old, r)
+		}
+	}
+	slices.SortFunc(old, func(a, b tokenvault.AuthRequest) int {
+		return cmp.Or(a.SettledAt.Compare(b.SettledAt), cmp.Compare(a.ID, b.ID))
+	})
+	old = old[:min(len(old), max(limit, 0))]
+	for _, r := range old {
+		delete(s.requests, rowID{tenant, r.ID})
+		maps.DeleteFunc(s.attempts, func(_ string, a tokenvault.Attempt) bool { return a.Owner.Tenant == tenant && a.AuthRequestID == r.ID })
+	}
+	return len(old), nil
 }

@@ -229,6 +229,25 @@ func (s *Store) sweepTenant(ctx context.Context, tenant string, limit int) ([]to
 	return expired, err
 }
 
+const sqlPruneAuthRequests = `WITH old AS MATERIALIZED (
+		SELECT id AS old_id FROM tv.auth_requests WHERE tenant = $1 AND status <> 'pending' AND settled_at < $2
+		ORDER BY settled_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)
+	DELETE FROM tv.auth_requests WHERE tenant = $1 AND id IN (SELECT old_id FROM old)`
+
+// PruneAuthRequests implements [tokenvault.AuthRequestStore]. Attempts go with
+// their request.
+func (s *Store) PruneAuthRequests(ctx context.Context, tenant string, age time.Duration, limit int) (int, error) {
+	var pruned int64
+	err := s.write(ctx, "prune auth requests", tenant, func(t *tx) (err error) {
+		pruned, err = t.exec(ctx, sqlPruneAuthRequests, tenant, t.after(-age), max(limit, 0))
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return int(pruned), nil
+}
+
 // expire runs a query that settles requests as expired, and records each.
 func (t *tx) expire(ctx context.Context, query string, args ...any) ([]tokenvault.AuthRequest, error) {
 	expired, err := rows(ctx, t, scanAuthRequest, query, args...)

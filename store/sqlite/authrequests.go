@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ai-token-vault/tokenvault"
 )
@@ -199,6 +200,24 @@ func (s *Store) ExpireAuthRequests(ctx context.Context, limit int) ([]tokenvault
 		return nil, err
 	}
 	return expired, nil
+}
+
+// In the order of ids within one instant, which is the order of the index.
+const sqlPruneAuthRequests = `DELETE FROM auth_requests WHERE rowid IN (
+		SELECT rowid FROM auth_requests WHERE tenant = ?1 AND status <> 'pending' AND settled_at < ?2 ORDER BY settled_at, id LIMIT ?3)`
+
+// PruneAuthRequests implements [tokenvault.AuthRequestStore]. Attempts go with
+// their request.
+func (s *Store) PruneAuthRequests(ctx context.Context, tenant string, age time.Duration, limit int) (int, error) {
+	var pruned int64
+	err := s.write(ctx, "prune auth requests", func(t *tx) (err error) {
+		pruned, err = t.exec(ctx, sqlPruneAuthRequests, tenant, t.after(-age), max(limit, 0))
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return int(pruned), nil
 }
 
 // expire runs a query that settles requests as expired, and records each.

@@ -16,7 +16,7 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		"Revoke": sqlRevoke, "insert connection": sqlInsertConnection, "renew connection": sqlRenewConnection,
 		"BeginRefresh": sqlBeginRefresh, "turn": sqlGetTurn, "CommitRefresh": sqlCommitRefresh, "FailRefresh": sqlFailRefresh,
 		"expire by key": sqlExpireByKey, "pending by key": sqlPendingByKey, "GetAuthRequest": sqlGetAuthRequest,
-		"Settle": sqlSettle, "ExpireAuthRequests": sqlExpireAuthRequests,
+		"Settle": sqlSettle, "ExpireAuthRequests": sqlExpireAuthRequests, "PruneAuthRequests": sqlPruneAuthRequests,
 		"AdvanceAttempt": sqlAdvanceAttempt, "expire attempts": sqlExpireAttempts,
 		"GetAttempt": sqlGetAttempt, "LatestAttempt": sqlLatestAttempt,
 		"ListPermissions": sqlListPermissions, "WithdrawPermission": sqlWithdrawPermission, "get permission": sqlGetPermission,

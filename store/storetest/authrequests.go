@@ -22,6 +22,7 @@ func requestCases() []testCase {
 		{"a sweep settles what is due", sweepSettles},
 		{"a sweep has its limit", sweepLimit},
 		{"a sweep leaves settled requests alone", sweepLeavesSettled},
+		{"settled requests are pruned when they are old", requestPruned},
 		{"an unknown request is not found", requestUnknown},
 	}
 }
@@ -208,6 +209,45 @@ func sweepLeavesSettled(t *testing.T, f *fixture) {
 		t.Errorf("a sweep settled %d requests, want none", len(got))
 	}
 	equal(t, "GetAuthRequest", f.getRequest(t, req), want)
+}
+
+func requestPruned(t *testing.T, f *fixture) {
+	attempt := f.begin(t).Attempt
+	first, err := f.FindAuthRequest(t.Context(), acme, attempt.AuthRequestID)
+	if err != nil {
+		t.Fatalf("FindAuthRequest: %v", err)
+	}
+	f.settle(t, f.connecting(first, f.fresh(alice(), "acc")))
+	f.advance(time.Second)
+	old := []tokenvault.AuthRequest{first, f.open(t, alice()), f.open(t, bob())}
+	kept := []tokenvault.AuthRequest{f.open(t, tokenvault.Owner{Tenant: "globex", UserID: "x"})}
+	f.advance(10 * time.Minute)
+	f.sweep(t, 10) // the others expire: they are settled now
+	kept = append(kept, f.open(t, alice()))
+	prune := func(age time.Duration, limit, want int) {
+		t.Helper()
+		if n, err := f.PruneAuthRequests(t.Context(), acme, age, limit); n != want || err != nil {
+			t.Errorf("%d were pruned, want %d; %v", n, want, err)
+		}
+	}
+	prune(0, 0, 0)
+	prune(10*time.Minute+time.Second, 10, 0)
+	prune(0, 10, 1)
+	_, err = f.GetAttempt(t.Context(), alice(), attempt.ID)
+	wantError(t, "GetAttempt of a pruned request", err, tokenvault.ErrNotFound)
+	f.advance(time.Microsecond)
+	prune(0, 1, 1)
+	prune(0, 10, 1)
+	prune(0, 10, 0)
+	for _, req := range old {
+		_, err := f.FindAuthRequest(t.Context(), acme, req.ID)
+		wantError(t, "FindAuthRequest of a pruned request", err, tokenvault.ErrNotFound)
+	}
+	for _, req := range kept {
+		if _, err := f.FindAuthRequest(t.Context(), req.Owner.Tenant, req.ID); err != nil {
+			t.Errorf("%s: a request of %s: %v", req.Status, req.Owner.Tenant, err)
+		}
+	}
 }
 
 func requestUnknown(t *testing.T, f *fixture) {

@@ -153,6 +153,7 @@ func (g *generator) next() (string, command) {
 		{"deliver", 3, g.deliver},
 		{"Redeliver", 1, g.redeliver},
 		{"PruneDeliveries", 1, g.prune},
+		{"PruneAuthRequests", 1, g.pruneRequests},
 		{"DeleteOwner", 1, g.deleteOwner},
 		{"ExpireAuthRequests", 1, g.expire},
 		{"reads", 6, g.reads},

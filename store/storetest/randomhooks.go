@@ -95,6 +95,14 @@ func (g *generator) prune() command {
 	}
 }
 
+func (g *generator) pruneRequests() command {
+	age := time.Duration(5+g.random.IntN(60)) * time.Minute
+	limit := 1 + g.random.IntN(20)
+	return func(t *testing.T, s tokenvault.Store) (any, error) {
+		return s.PruneAuthRequests(t.Context(), acme, age, limit)
+	}
+}
+
 // deleteOwner deletes all that somebody has, which is seldom much.
 func (g *generator) deleteOwner() command {
 	owner := g.owner()
