@@ -36,11 +36,11 @@ demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself;
 	$(GO) run ./examples/demo --mode $(MODE) $(if $(filter postgres,$(STORE)),--postgres) $(if $(AUTO),--auto)
 
 .PHONY: example-nextjs
-example-nextjs: deps build ## Run the Next chat with the vault and an OAuth server; AUTO=1 clicks through by itself
+example-nextjs: deps build ## Run the Next chat with the vault, an OAuth server and a bank; AUTO=1 clicks through by itself
 	node examples/nextjs-chat/run.mjs
 
 .PHONY: test
-test: deps build ## Run every test: vet, race detector, nested modules, TypeScript packages, browser rig
+test: deps build ## Run every test: vet, race detector, nested modules, TypeScript packages, the Next chat, browser rig
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 	@for module in $(NESTED); do \
@@ -48,6 +48,7 @@ test: deps build ## Run every test: vet, race detector, nested modules, TypeScri
 		(cd "$$module" && $(GO) vet ./... && $(GO) test -race -shuffle=on ./...); \
 	done
 	@cd web && npm test && npm run build && npm run pack:check
+	@AUTO=1 BUILT=1 node examples/nextjs-chat/run.mjs
 	@cd e2e && npm test
 
 .PHONY: test-chaos

@@ -1,40 +1,130 @@
-// Goes through the Next example as a user would: signs in, asks, connects in the window, and sees the
-// same call resume.
+// Goes through the Next example as a user would: asks, connects in the window or signs in through the live view, and sees the
+// same call resume. No secret comes to the browser on the way.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { consent, launch } from './browser.mjs';
+import { Seen } from './seen.mjs';
 
-export async function clickThrough({ appUrl, pictures }) {
+/** secrets resolves with all that was issued; bank has the person's name and password there, and tells the one-time code. */
+export async function clickThrough({ appUrl, vaultUrl, providerUrl, bank, secrets, pictures }) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'tokenvault-har-'));
+  const har = path.join(folder, 'chat.har');
   const browser = await launch();
   try {
-    const context = await browser.newContext();
+    const context = await browser.newContext({ viewport: { width: 900, height: 1000 }, recordHar: { path: har, content: 'embed' } });
+    const seen = new Seen(context);
     const page = await context.newPage();
     const problems = [];
     page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
-    const picture = (name) => pictures && page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
+    const look = async (name) => {
+      await seen.keep(page);
+      if (pictures) await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
+    };
 
     await page.goto(appUrl);
     await page.getByRole('button', { name: 'Sign in' }).click();
-    await page.getByLabel('Message').fill('Who am I?');
-    await page.getByRole('button', { name: 'Send' }).click();
-    const card = page.locator('[data-provider=demo]');
-    await card.getByText('Demo Account is not connected yet.').waitFor();
-    await picture('chat-paused');
-    const opens = context.waitForEvent('page');
-    await card.getByRole('button', { name: 'Connect Demo Account' }).click();
-    const popup = await opens;
-    await popup.locator('button[form=decide]').click();
-    await card.getByText('Waiting for authorization').waitFor();
-    await consent(popup, 'ada');
-    await page.getByText('You are ada@example.test.').waitFor(); // nobody sent another message
-    await card.getByText('Connected to Demo Account as').waitFor();
-    await picture('chat-resumed');
-
+    await whoAmI(page, look);
+    await balance(page, bank, look);
     await page.getByRole('link', { name: /Connections of/ }).click();
-    await page.getByText('Works').waitFor();
+    await page.getByText('Works').nth(1).waitFor();
     await page.getByLabel('Client secret').waitFor();
-    await picture('settings');
-    if (problems.length > 0) throw new Error(`the pages complained: ${problems.join('; ')}`);
+    await look('settings');
+    await context.close(); // writes the HAR
+    assert.deepEqual(problems, [], 'the pages complained');
+    await noSecrets(seen, { har, appUrl, vaultUrl, providerUrl, bank, secrets: await secrets() });
   } finally {
     await browser.close();
+    rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function ask(page, text) {
+  await page.getByLabel('Message').fill(text);
+  await page.getByRole('button', { name: 'Send' }).click();
+}
+
+/** A call that needs an account with OAuth: connected in a window. */
+async function whoAmI(page, look) {
+  await ask(page, 'Who am I?');
+  const card = page.locator('[data-provider=demo]');
+  await card.getByText('Demo Account is not connected yet.').waitFor();
+  await look('chat-paused');
+  const opens = page.context().waitForEvent('page');
+  await card.getByRole('button', { name: 'Connect Demo Account' }).click();
+  const popup = await opens;
+  await popup.locator('button[form=decide]').click();
+  await card.getByText('Waiting for authorization').waitFor();
+  await consent(popup, 'ada');
+  await page.getByText('You are ada@example.test.').waitFor(); // nobody sent another message
+  await card.getByText('Connected to Demo Account as').waitFor();
+  await look('chat-resumed');
+}
+
+/** A call that needs an account without OAuth: the person sees and controls the vault's browser through the canvas only. */
+async function balance(page, bank, look) {
+  await ask(page, 'What is my balance?');
+  const card = page.locator('[data-provider=bank]');
+  await card.getByText('Harbour Bank is not connected yet.').waitFor();
+  await look('bank-paused');
+  const shown = tabTitles(page);
+  await card.getByRole('button', { name: 'Log in to Harbour Bank' }).click();
+  await card.locator('.tv-live-address').filter({ hasText: bank.url }).waitFor({ timeout: 60_000 });
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector('.tv-live canvas');
+    const middle = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
+    return document.querySelector('.tv-live-veil').dataset.covers === 'false' && middle.some((v, i) => i < 3 && v !== 0);
+  });
+  await look('bank-live-view');
+  await page.keyboard.type(bank.user); // the picture has the focus
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(bank.password);
+  await page.keyboard.press('Enter');
+  await shown('One-time code');
+  await look('bank-live-view-code');
+  await page.keyboard.type(await bank.code());
+  await page.keyboard.press('Enter');
+  await page.getByText('Your balance is 1234.56.').waitFor({ timeout: 60_000 });
+  await card.getByText(`Connected to Harbour Bank as ${bank.user}`).waitFor();
+  await look('bank-resumed');
+}
+
+/** Resolves once the live view has said that a page of that title is loaded. */
+function tabTitles(page) {
+  let last;
+  let told = () => {};
+  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => {
+    if (typeof payload !== 'string') return; // a picture
+    const scene = JSON.parse(payload);
+    if (!scene.loading) last = scene.tabs?.find((tab) => tab.active)?.title;
+    told();
+  }));
+  return (title) => new Promise((resolve) => {
+    told = () => last === title && resolve();
+    told();
+  });
+}
+
+/** Looks for every secret in all that the browser was shown, sent and kept. */
+async function noSecrets(seen, { har, appUrl, vaultUrl, providerUrl, bank, secrets }) {
+  const codes = [];
+  seen.keepHar(har, (url) => {
+    const code = url.pathname.includes('/oauth/callback') && url.searchParams.get('code');
+    if (code) codes.push(code);
+    return { [appUrl]: 'the chat', [vaultUrl]: 'the vault', [providerUrl]: 'the provider' }[url.origin] ?? 'elsewhere';
+  });
+  // What is looked at is what there was: else nothing would be found in nothing.
+  for (const text of ['What is my balance?', 'Your balance is 1234.56.', 'auth_required', 'connected']) assert.ok(seen.has('the chat', text), text);
+  assert.ok(seen.has('frames sent', 'ticket') && seen.has('frames received', 'One-time code') && seen.has('the page', 'Harbour Bank'));
+  assert.deepEqual([...new Set(seen.sockets.map((url) => new URL(url).origin))], [vaultUrl.replace('http', 'ws')]);
+  assert.ok(secrets.length > 10 && codes.length > 0);
+  // A code comes from the provider to the vault through the browser, in the window, and is worth nothing after that.
+  const allowed = (secret, place) => codes.includes(secret) && ['the vault', 'the provider'].includes(place);
+  assert.deepEqual(seen.find(secrets, allowed), [], 'a secret came to the browser');
+  // What the person types at the bank goes to the vault's browser over the live view's socket, necessarily, and nowhere else.
+  assert.deepEqual(seen.find([bank.password], (_, place) => place === 'frames sent'), [], "the bank's password came elsewhere");
+  // Of the state that was captured, not even the name of a cookie.
+  assert.deepEqual(seen.find(['bank_session', 'bank_device']), [], "the bank's cookies came to the browser");
 }

@@ -1,5 +1,8 @@
 import { type NextRequest, NextResponse } from "next/server";
 
+/** The live view of a login in a browser is a WebSocket to the vault itself. */
+const vaultSocket = new URL(process.env.VAULT_URL ?? "http://127.0.0.1").origin.replace(/^http/, "ws");
+
 /** Gives every page a policy that runs its own scripts only. */
 export function proxy(request: NextRequest) {
   const nonce = crypto.randomUUID();
@@ -8,6 +11,7 @@ export function proxy(request: NextRequest) {
     `script-src 'self' 'nonce-${nonce}' 'strict-dynamic'`,
     "style-src 'self'",
     "img-src 'self' data:",
+    `connect-src 'self' ${vaultSocket}`,
     "object-src 'none'",
     "base-uri 'none'",
     "form-action 'self'",

@@ -1,169 +1,129 @@
-// Starts the example: an OAuth server, the vault, and this application, built with the packages as npm would
-// install them. With AUTO=1 a browser goes through it, and the vault's audit log is counted.
-import { execFileSync, spawn } from "node:child_process";
+// Starts the example: an OAuth server, a bank without OAuth, the vault, and this application, built with the packages as
+// npm would install them. With AUTO=1 a browser goes through it, and the vault's audit log is counted.
+import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { cpSync, createWriteStream, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { install } from "./run/install.mjs";
+import { freePort, root, start, stop, tokenvault } from "./run/processes.mjs";
+import { startBank, startOAuthServer } from "./run/services.mjs";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
-const here = path.join(root, "examples/nextjs-chat");
-const home = path.join(root, ".cache/example-nextjs");
-const app = path.join(home, "app");
-const data = mkdtempSync(path.join(tmpdir(), "tokenvault-example-"));
-const children = [];
-const auto = Boolean(process.env.AUTO);
+const folder = mkdtempSync(path.join(tmpdir(), "tokenvault-example-"));
 const say = (text) => console.log(`example: ${text}`);
+const clientSecret = "secret-of-vault-basic-7f3a9c51d2";
 
-/** Installs the application afresh, with the packages packed as they would be published. */
-function install() {
-  const packs = path.join(home, "packs");
-  rmSync(packs, { recursive: true, force: true });
-  mkdirSync(packs, { recursive: true });
-  say("building and packing the packages");
-  execFileSync("npm", ["run", "--silent", "build"], { cwd: path.join(root, "web"), stdio: ["ignore", "ignore", "inherit"] });
-  const names = ["client", "react", "next", "mastra"];
-  const folders = names.map((name) => path.join(root, "web/packages", name));
-  execFileSync("npm", ["pack", "--silent", "--pack-destination", packs, ...folders], { stdio: ["ignore", "ignore", "inherit"] });
-
-  const lock = path.join(here, "package-lock.json");
-  const stamp = path.join(app, "node_modules/.lock-installed");
-  const kept = existsSync(stamp) && readFileSync(stamp, "utf8") === readFileSync(lock, "utf8");
-  for (const name of existsSync(app) ? readdirSync(app) : []) {
-    if (!(kept && name === "node_modules")) rmSync(path.join(app, name), { recursive: true, force: true });
-  }
-  cpSync(here, app, { recursive: true, filter: (file) => !/node_modules|\.next|run\.mjs/.test(path.relative(here, file)) });
-  if (!kept) {
-    say("installing Next, React and Mastra");
-    execFileSync("npm", ["ci", "--silent", "--no-audit", "--no-fund"], { cwd: app, stdio: ["ignore", "ignore", "inherit"] });
-    cpSync(lock, stamp);
-  }
-  const tarballs = readdirSync(packs).map((file) => path.join(packs, file));
-  execFileSync("npm", ["install", "--silent", "--no-save", "--no-audit", "--no-fund", ...tarballs], {
-    cwd: app,
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-}
-
-/** Starts a process that ends with us, and resolves with its first line that begins so. */
-function start(name, command, args, { env = {}, cwd = root, ready }) {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
-  children.push(child);
-  const log = createWriteStream(path.join(data, `${name}.log`));
-  child.stderr.pipe(log);
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("exit", () => reject(new Error(`${name} ended before it was ready: see ${data}/${name}.log`)));
-    createInterface(child.stdout).on("line", (line) => {
-      log.write(`${line}\n`);
-      if (ready.test(line)) resolve(line);
-    });
-  });
-}
-
-const run = (env, args, input) =>
-  execFileSync(path.join(root, "bin/tokenvault"), args, { env: { ...process.env, ...env }, input, encoding: "utf8", stdio: ["pipe", "pipe", "inherit"] });
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-async function main() {
-  install();
-  const line = await start("oauth-server", "node", ["oidc-op.mjs"], {
-    cwd: path.join(root, "e2e/providers"),
-    env: { PORT: "0", CTRL_PORT: "0", HOST_NAME: "localhost" },
-    ready: /^\{/,
-  });
-  const provider = JSON.parse(line);
-  const host = new URL(provider.issuer).host;
-  writeFileSync(
-    path.join(data, "demo.yaml"),
-    `id: demo
-name: Demo Account
-service: demo
-description: The independent OAuth server of this example.
-authMethod: oauth2
-hosts: ["${host}"]
-verified: unverified
-oauth2:
-  issuer: ${provider.issuer}
-  issRequired: true
-  authorizationUrl: ${provider.issuer}/auth
-  tokenUrl: ${provider.issuer}/token
-  revocationUrl: ${provider.issuer}/token/revocation
-  userInfoUrl: ${provider.issuer}/me
-  jwksUrl: ${provider.issuer}/jwks
-  alwaysScopes: [openid, offline_access]
-  authorizationParams: {prompt: consent}
-  setup: [Open the control server of the OAuth server, Register the redirect URL above]
-`,
-  );
-
-  const [vaultPort, appPort] = [await freePort(), await freePort()];
-  // Two sites, as an application and its vault often are.
-  const vaultUrl = `http://127.0.0.1:${vaultPort}`;
-  const appUrl = `http://localhost:${appPort}`;
+/** Starts the vault for an application, and returns where it is with its keys. */
+async function startVault({ appUrl, provider, bank }) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const keys = path.join(data, "app-keys.pem");
+  const keys = path.join(folder, "app-keys.pem");
   writeFileSync(keys, publicKey.export({ type: "spki", format: "pem" }));
   const env = {
-    TOKENVAULT_DATA_DIR: path.join(data, "vault"),
-    TOKENVAULT_PROVIDER_FILES: path.join(data, "demo.yaml"),
-    TOKENVAULT_ALLOW_HOSTS: host,
-    TOKENVAULT_LISTEN: `127.0.0.1:${vaultPort}`,
-    TOKENVAULT_PUBLIC_URL: vaultUrl,
+    TOKENVAULT_DATA_DIR: path.join(folder, "vault"),
+    TOKENVAULT_PROVIDER_FILES: [provider.definition, bank.definition].join(","),
+    TOKENVAULT_ALLOW_HOSTS: provider.host,
+    TOKENVAULT_LISTEN: `127.0.0.1:${port}`,
+    TOKENVAULT_PUBLIC_URL: url,
     TOKENVAULT_MODE: "assertion",
     TOKENVAULT_ORIGINS: appUrl,
     TOKENVAULT_ASSERTION_ISSUER: appUrl,
     TOKENVAULT_ASSERTION_KEYS: keys,
     TOKENVAULT_SIGN_IN_URL: `${appUrl}/api/token-vault/signin?returnTo={returnTo}`,
+    // The bank has no OAuth: its users sign in in a browser of the vault's, which is not started as root.
+    TOKENVAULT_BROWSER: "chromium",
+    TOKENVAULT_BROWSER_ALLOW_HOSTS: bank.allowHosts.join(","),
+    ...(process.getuid?.() === 0 ? { TOKENVAULT_BROWSER_USER: "nobody" } : {}),
   };
-  const told = run(env, ["app", "set", "demo", "--client-id", "vault-basic", "--secret-file", "-"], "secret-of-vault-basic-7f3a9c51d2\n");
+  const told = tokenvault(env, ["app", "set", "demo", "--client-id", "vault-basic", "--secret-file", "-"], `${clientSecret}\n`);
   await fetch(`${provider.control}/callbacks`, { method: "PUT", body: JSON.stringify([told.split("provider: ")[1].trim()]) });
-  const backend = run(env, ["apikey", "create", "chat", "--kind", "backend"]).trim();
-  const auditor = run(env, ["apikey", "create", "auditor", "--kind", "admin"]).trim();
-  await start("vault", path.join(root, "bin/tokenvault"), ["serve"], { env, ready: /^Serving / });
+  const backend = tokenvault(env, ["apikey", "create", "chat", "--kind", "backend"]).trim();
+  const auditor = tokenvault(env, ["apikey", "create", "auditor", "--kind", "admin"]).trim();
+  await start("vault", path.join(root, "bin/tokenvault"), ["serve"], { folder, env, ready: /^Serving / });
+  const signingKey = privateKey.export({ type: "pkcs8", format: "pem" });
+  return { url, backend, auditor, signingKey };
+}
+
+async function main() {
+  const app = install(say);
+  const [provider, bank, appPort] = [await startOAuthServer(folder), await startBank(folder), await freePort()];
+  // Two sites, as an application and its vault often are.
+  const appUrl = `http://localhost:${appPort}`;
+  const vault = await startVault({ appUrl, provider, bank });
 
   say("building the application");
-  const appEnv = {
+  const sessionSecret = randomBytes(32).toString("hex");
+  const env = {
     APP_URL: appUrl,
-    VAULT_URL: vaultUrl,
-    VAULT_INTERNAL_URL: vaultUrl,
-    VAULT_KEY: backend,
+    VAULT_URL: vault.url,
+    VAULT_INTERNAL_URL: vault.url,
+    VAULT_KEY: vault.backend,
     PROVIDER_URL: provider.issuer,
-    SIGNING_KEY: privateKey.export({ type: "pkcs8", format: "pem" }),
-    SESSION_SECRET: randomBytes(32).toString("hex"),
+    BANK_URL: bank.url,
+    SIGNING_KEY: vault.signingKey,
+    SESSION_SECRET: sessionSecret,
     NEXT_TELEMETRY_DISABLED: "1",
   };
   const next = path.join(app, "node_modules/next/dist/bin/next");
-  execFileSync("node", [next, "build"], { cwd: app, env: { ...process.env, ...appEnv }, stdio: ["ignore", "ignore", "inherit"] });
-  await start("application", "node", [next, "start", "--hostname", "127.0.0.1", "--port", String(appPort)], { cwd: app, env: appEnv, ready: /Ready/ });
+  execFileSync("node", [next, "build"], { cwd: app, env: { ...process.env, ...env }, stdio: ["ignore", "ignore", "inherit"] });
+  await start("application", "node", [next, "start", "--hostname", "127.0.0.1", "--port", String(appPort)], {
+    folder,
+    cwd: app,
+    env,
+    ready: /Ready/,
+  });
   say(`the chat is at ${appUrl}`);
-  if (!auto) {
-    say("sign in there by any name, and ask who you are; end with Ctrl-C");
-    await new Promise((resolve) => process.once("SIGINT", resolve));
+  if (!process.env.AUTO) {
+    await serve(bank);
     return;
   }
   const { clickThrough } = await import(path.join(root, "e2e/nextjs-chat.mjs"));
-  await clickThrough({ appUrl, pictures: process.env.PICTURES });
-  const count = async (kind) => {
-    const answer = await fetch(`${vaultUrl}/v1/audit?limit=1000&kind=${kind}`, { headers: { Authorization: `Bearer ${auditor}` } });
-    return (await answer.json()).items.length;
-  };
-  // Each call that paused opened a request; each that resumed was given the credential after it was connected.
-  const [paused, resumed] = [await count("auth_request.opened"), await count("credential.released")];
-  const ok = paused === 1 && resumed >= 1;
+  const secrets = async () => [
+    ...(await (await fetch(`${provider.control}/issued`)).json()),
+    clientSecret,
+    vault.backend,
+    vault.auditor,
+    vault.signingKey,
+    sessionSecret,
+  ];
+  await clickThrough({ appUrl, vaultUrl: vault.url, providerUrl: provider.issuer, bank, secrets, pictures: process.env.PICTURES });
+  await count(vault);
+}
+
+/** Leaves it to a person, until Ctrl-C. */
+async function serve(bank) {
+  say("sign in there by any name, and ask who you are, or what your balance is");
+  say(`at the bank you are ${bank.user}, your password is ${bank.password} and Enter, here, shows your one-time code`);
+  const lines = createInterface(process.stdin);
+  lines.on("line", async () => say(`the code is ${await bank.code()}`));
+  await new Promise((resolve) => process.once("SIGINT", resolve));
+  lines.close();
+}
+
+// What the audit log tells of each provider. The bank's credential is released twice: as the call begins, and as cookies
+// for its request.
+const stories = {
+  demo: "auth_request.opened connection.connected credential.released",
+  bank: "auth_request.opened connection.connected credential.released credential.released",
+};
+
+/** Counts in the audit log the calls that paused, and those that were given their credential once it was connected. */
+async function count({ url, auditor }) {
+  const answer = await fetch(`${url}/v1/audit?limit=1000`, { headers: { Authorization: `Bearer ${auditor}` } });
+  const { items } = await answer.json();
+  const kinds = new Set(Object.values(stories).join(" ").split(" "));
+  let [paused, resumed, ok] = [0, 0, true];
+  for (const [provider, expected] of Object.entries(stories)) {
+    const story = items.filter((i) => i.providerId === provider && kinds.has(i.kind)).map((i) => i.kind);
+    const connected = story.indexOf("connection.connected");
+    paused += story.filter((kind) => kind === "auth_request.opened").length;
+    if (connected >= 0 && story.indexOf("credential.released") > connected) resumed++;
+    if (story.join(" ") === expected) continue;
+    ok = false;
+    console.error(`example: the audit log tells of ${provider}: ${story.join(" ")}`);
+  }
   console.log(`EXAMPLE nextjs-chat paused=${paused} resumed=${resumed} ${ok ? "ok" : "failed"}`);
   if (!ok) process.exitCode = 1;
 }
@@ -174,8 +134,8 @@ try {
   console.error(`example: ${error.message}`);
   process.exitCode = 1;
 } finally {
-  for (const child of children.reverse()) child.kill("SIGTERM");
-  if (process.exitCode) console.error(`example: logs are in ${data}`);
-  else rmSync(data, { recursive: true, force: true });
+  stop();
+  if (process.exitCode) console.error(`example: logs are in ${folder}`);
+  else rmSync(folder, { recursive: true, force: true });
 }
 process.exit();

@@ -59,7 +59,7 @@ export function Chat() {
       </ol>
       <form className="ask" onSubmit={ask}>
         <label htmlFor="message">Message</label>
-        <input id="message" name="message" autoComplete="off" placeholder="Who am I?" />
+        <input id="message" name="message" autoComplete="off" placeholder="Who am I? What is my balance?" />
         <button type="submit">Send</button>
       </form>
     </TokenVaultProvider>
