@@ -58,9 +58,8 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
     const assertion = await sign(user);
     if (connect !== undefined) return bringAlong(vaultUrl, assertion, connect);
 
-    const body =
-      request.method === "GET" || request.method === "DELETE" ? undefined : await request.arrayBuffer();
-    if (body && body.byteLength > maxBody) return problem(413, "invalid", "The body is too large");
+    const body = request.method === "GET" || request.method === "DELETE" ? undefined : await read(request);
+    if (body === null) return problem(413, "invalid", "The body is too large");
     const headers = new Headers({ Authorization: `Bearer ${assertion}` });
     for (const name of sent) copy(request.headers, headers, name);
     // A ticket of a live view is for pages of the origin that asks, which opens the WebSocket to the vault itself.
@@ -73,7 +72,7 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
         redirect: "manual",
         cache: "no-store",
         signal: request.signal,
-        ...(body?.byteLength ? { body } : {}),
+        ...(body?.size ? { body } : {}),
       });
     } catch {
       return problem(503, "unavailable", "The vault cannot be reached: try again");
@@ -130,6 +129,23 @@ function bringAlong(vaultUrl: string, assertion: string, next: string): Response
       "Content-Security-Policy": `default-src 'none'; script-src 'nonce-${nonce}'; form-action ${vaultUrl}; base-uri 'none'; frame-ancestors 'none'`,
     },
   });
+}
+
+/** Reads a body, and no more of it than is allowed: null if it is longer. */
+async function read(request: Request): Promise<Blob | null> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  for (const reader = request.body?.getReader(); reader; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.byteLength;
+    if (size > maxBody) {
+      await reader.cancel();
+      return null;
+    }
+    parts.push(value);
+  }
+  return new Blob(parts);
 }
 
 /** A change is taken from our own pages only: browsers name the origin of every one. */

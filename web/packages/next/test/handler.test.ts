@@ -152,6 +152,26 @@ test("changes come from our own pages only", async () => {
   expect(seen).toHaveLength(2);
 });
 
+test("a body that does not end is not read to its end", async () => {
+  let read = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      read++;
+      controller.enqueue(new Uint8Array(64 * 1024));
+    },
+  });
+  const request = new Request(`${app}/api/token-vault/auth-requests`, {
+    method: "POST",
+    headers: { Origin: app, "Content-Type": "application/json" },
+    body,
+    duplex: "half",
+  } as RequestInit);
+  const answer = await createTokenVaultHandler(options)(request);
+  expect(answer.status).toBe(413);
+  expect(read).toBeLessThan(32);
+  expect(seen).toHaveLength(0);
+});
+
 test("behind a proxy, the origin is what browsers see", async () => {
   const handle = createTokenVaultHandler(options);
   const request = (headers: Record<string, string>) =>
