@@ -5,7 +5,8 @@ import { problemOf, TokenVaultError } from "./errors.js";
 export interface HttpOptions {
   /**
    * A token for `Authorization: Bearer`, or how to get one for each call: a session's token, which a
-   * back end opened for this page's origin; of back ends and agents, their API key.
+   * back end opened for this page's origin; of back ends and agents, their API key. A function that rejects with a
+   * TypeError, as fetch does without a network, is asked again like the vault is; any other failure of it is final.
    */
   token?: string | (() => string | Promise<string>);
   /** Replaces the global fetch, such as in tests. */
@@ -17,15 +18,29 @@ export function authenticated(options: HttpOptions): (request: Request) => Promi
   const { token, fetch: send = (request) => fetch(request) } = options;
   return async (request) => {
     if (token !== undefined) {
-      request.headers.set("Authorization", `Bearer ${typeof token === "string" ? token : await token()}`);
+      request.headers.set("Authorization", `Bearer ${typeof token === "string" ? token : await ask(token)}`);
     }
     try {
       return await send(request);
     } catch (error) {
       if (request.signal.aborted) throw error;
-      throw new TokenVaultError({ status: 0, code: "network", detail: "The vault cannot be reached" });
+      throw unreached("The vault cannot be reached");
     }
   };
+}
+
+async function ask(token: () => string | Promise<string>): Promise<string> {
+  try {
+    return await token();
+  } catch (error) {
+    if (error instanceof TypeError) throw unreached("The token for the vault cannot be fetched");
+    throw error;
+  }
+}
+
+/** No answer came: the same call may succeed later. */
+function unreached(detail: string): TokenVaultError {
+  return new TokenVaultError({ status: 0, code: "network", detail });
 }
 
 /** A typed client of the paths below baseUrl. */

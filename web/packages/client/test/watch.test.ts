@@ -70,6 +70,22 @@ test("what passes is outlived; what does not is told", async () => {
   await expect(client.wait("ar_1")).rejects.toMatchObject({ status: 404, code: "not_found" });
 });
 
+test("a token that cannot be fetched for a while is asked for again; a no is final", async () => {
+  const answers = [new TypeError("Failed to fetch"), new TypeError("Failed to fetch")];
+  const token = async () => {
+    const failure = answers.shift();
+    if (failure) throw failure;
+    return "tvs_page";
+  };
+  const page = createClient({ url: new URL(client.baseUrl).origin, token });
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await page.wait("ar_1", { pollEvery: 5 })).status).toBe("connected");
+  expect(answers).toEqual([]);
+
+  answers.push(new Error("signed out"));
+  await expect(page.wait("ar_1", { pollEvery: 5 })).rejects.toThrow("signed out");
+});
+
 test("a server that is gone is waited for, and a signal ends the wait", async () => {
   const stop = new AbortController();
   const unreachable = createClient({ url: "http://127.0.0.1:1" });
