@@ -18,11 +18,14 @@ const options = (extra) => ({
 /** Launches a headless browser. */
 export const launch = (extra = []) => chromium.launch(options(extra));
 
-/** Launches a headless browser of one person: a profile of its own that blocks third-party cookies. */
-export async function person(context = {}) {
+/**
+ * Launches a headless browser of one person: a profile of its own, which blocks third-party cookies unless it is said
+ * to keep them.
+ */
+export async function person(context = {}, { thirdPartyCookies = false } = {}) {
   const profile = await mkdtemp(path.join(os.tmpdir(), 'tokenvault-profile-'));
   await mkdir(path.join(profile, 'Default'));
-  const preferences = { profile: { cookie_controls_mode: 1, block_third_party_cookies: true } };
+  const preferences = { profile: { cookie_controls_mode: thirdPartyCookies ? 0 : 1, block_third_party_cookies: !thirdPartyCookies } };
   await writeFile(path.join(profile, 'Default', 'Preferences'), JSON.stringify(preferences));
   const browser = await chromium.launchPersistentContext(profile, { ...options([]), ...context });
   browser.on('close', () => rm(profile, { recursive: true, force: true, maxRetries: 5 }));

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { consent, signIn } from '../browser.mjs';
 import { proofs } from './proofs.mjs';
-import { confirm, sound } from './steps.mjs';
+import { confirm, cookiesSent, sound } from './steps.mjs';
 import { noSecrets } from './secrets.mjs';
 import { startWorld } from './world.mjs';
 
@@ -14,11 +14,7 @@ after(() => world?.stop());
 
 test('third-party cookies are blocked in these browsers', async () => {
   const page = await (await world.browser('ada')).newPage();
-  await page.goto(`${world.host.hostile}/mark`);
-  const sent = (from) => page.goto(from).then(() => page.evaluate(
-    (url) => fetch(url, { credentials: 'include' }).then((r) => r.text()), `${world.host.hostile}/marked`));
-  assert.equal(await sent(world.host.hostile), 'true', 'first party');
-  assert.equal(await sent(world.host.origin), 'false', 'third party');
+  assert.deepEqual(await cookiesSent(page, world.host), { firstParty: 'true', thirdParty: 'false' });
 });
 
 proofs(() => world);

@@ -20,6 +20,16 @@ export async function post(page, url) {
   return status;
 }
 
+/** Whether a cookie of another site is sent from a page of that site, and from a page of the host's. */
+export async function cookiesSent(page, host) {
+  await page.goto(`${host.hostile}/mark`);
+  const sent = async (from) => {
+    await page.goto(from);
+    return page.evaluate((url) => fetch(url, { credentials: 'include' }).then((r) => r.text()), `${host.hostile}/marked`);
+  };
+  return { firstParty: await sent(host.hostile), thirdParty: await sent(host.origin) };
+}
+
 /** Opens a connect from the host's page in a popup. */
 export async function openPopup(page) {
   const opens = page.context().waitForEvent('page');

@@ -3,8 +3,8 @@
 // as a picture there; nothing compares them.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { consent } from '../browser.mjs';
-import { confirm, watch } from './steps.mjs';
+import { person as browserOf, consent } from '../browser.mjs';
+import { confirm, cookiesSent, watch } from './steps.mjs';
 import { card, opens, press, sound, startUI, told } from './ui.mjs';
 
 let ui, world, person, show, sample;
@@ -13,6 +13,17 @@ before(async () => {
   ({ world, person, show, sample } = ui);
 });
 after(() => ui?.stop());
+
+test('third-party cookies are blocked here; in a browser that allows them they would be sent', async () => {
+  const page = await (await world.browser('ada')).newPage();
+  assert.deepEqual(await cookiesSent(page, world.host), { firstParty: 'true', thirdParty: 'false' });
+  const lax = await browserOf({}, { thirdPartyCookies: true });
+  try {
+    assert.deepEqual(await cookiesSent(await lax.newPage(), world.host), { firstParty: 'true', thirdParty: 'true' });
+  } finally {
+    await lax.close();
+  }
+});
 
 test('a window is opened, and the card says which account was connected', async () => {
   const request = await world.ask('ada');
