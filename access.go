@@ -25,7 +25,7 @@ type Access struct {
 	}
 }
 
-// Connection returns what is used, without secrets.
+// Connection returns what is used, without secrets, its name and its last use.
 func (a *Access) Connection() Connection { return a.connection }
 
 // Provider returns the provider.

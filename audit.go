@@ -26,6 +26,7 @@ const (
 	EventRevoked           EventKind = "connection.revoked"
 	EventShared            EventKind = "connection.shared"
 	EventUnshared          EventKind = "connection.unshared"
+	EventRenamed           EventKind = "connection.renamed" // the name itself is not told
 	EventProviderRevoked   EventKind = "connection.revoked_at_provider"
 	EventReleased          EventKind = "credential.released"
 	EventReleaseDenied     EventKind = "credential.denied"

@@ -1,6 +1,14 @@
 package tokenvault
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxConnectionName is how many characters the name of a connection has at most.
+const MaxConnectionName = 80
 
 // A ConnectionStatus says whether a connection can be used.
 type ConnectionStatus string
@@ -40,9 +48,11 @@ type Connection struct {
 	AuthMethod AuthMethod
 	AppID      string // the OAuth app that the grant belongs to
 	Account    Account
-	Status     ConnectionStatus
-	Reason     ReauthReason // set with needs_reauth
-	Scopes     []string     // as granted by the provider
+	// Name is what its owner calls it; empty: nothing of their own. See [CleanName].
+	Name   string
+	Status ConnectionStatus
+	Reason ReauthReason // set with needs_reauth
+	Scopes []string     // as granted by the provider
 	// SharedBy is the id of the user who gave the connection to the organization
 	// that owns it; empty: nobody did.
 	SharedBy string
@@ -56,8 +66,34 @@ type Connection struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	RevokedAt  time.Time // zero unless revoked
+	// LastUsedAt is when the credential was released last, to within a minute or two.
+	// Zero: never.
+	LastUsedAt time.Time
+	// LastUsedBy is the id of the agent that it was released to then, as permissions
+	// show it. Agents see their own there only.
+	LastUsedBy string
 }
 
 // Shared reports whether the connection belongs to the organization rather than
 // to one user.
 func (c Connection) Shared() bool { return c.Owner.UserID == "" }
+
+// CleanName returns the name of a connection without space around it. It returns a
+// *[FieldError] if that is longer than [MaxConnectionName], or has characters that
+// are not seen, which could make a name look like another. Those that join letters
+// and emoji may be within it.
+func CleanName(name string) (string, error) {
+	name = strings.TrimFunc(name, func(r rune) bool { return unicode.IsSpace(r) || joins(r) })
+	switch {
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) && !joins(r) }):
+		return "", invalid("name", "must be one line without invisible characters")
+	case utf8.RuneCountInString(name) > MaxConnectionName:
+		return "", invalid("name", "must have at most 80 characters")
+	}
+	return name, nil
+}
+
+func joins(r rune) bool {
+	const nonJoiner, joiner = '\u200c', '\u200d'
+	return r == nonJoiner || r == joiner
+}

@@ -88,6 +88,10 @@ type ConnectionStore interface {
 	// are deleted, its fence moves on, and the job goes into the outbox, together.
 	// Revoking a revoked connection changes nothing and is no error.
 	Revoke(ctx context.Context, cmd Revocation) (Connection, error)
+	// Rename gives a connection of exactly Owner a name. It is [ErrNotFound] once
+	// revoked. The name that it has changes nothing, and writes no event. A name stays
+	// with the connection whatever becomes of its credential or its owner.
+	Rename(ctx context.Context, cmd Renaming) (Connection, error)
 }
 
 // A FindQuery asks for what an agent could use.
@@ -104,7 +108,8 @@ type Found struct {
 	Candidates []Candidate
 }
 
-// A Candidate is a connection with what is needed to use it.
+// A Candidate is a connection with what is needed to use it: its name and its last
+// use are not read.
 type Candidate struct {
 	SealedConnection
 	Permission *Permission // the agent's, unless it has none or it expired
@@ -116,6 +121,14 @@ type Revocation struct {
 	Owner        Owner
 	ConnectionID string
 	Job          *Job // provider-side revocation; nil if there is none
+	Event        Event
+}
+
+// A Renaming is the command of ConnectionStore.Rename.
+type Renaming struct {
+	Owner        Owner
+	ConnectionID string
+	Name         string // empty takes the name away
 	Event        Event
 }
 

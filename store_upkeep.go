@@ -52,17 +52,23 @@ type UpkeepStore interface {
 	// PutOffConnections says when connections are due next. One that is due at
 	// another time than Claimed by now is passed over.
 	PutOffConnections(ctx context.Context, tenant string, next []NextLook) error
-	// TouchConnections notes that connections were used just now. One that was not
-	// used for as long as idle before is due at once. Unknown ids are passed over.
-	TouchConnections(ctx context.Context, tenant string, ids []string, idle time.Duration) error
+	// TouchConnections notes that connections were used just now, each once at most,
+	// and by whom. One that was not used for as long as idle before is due at once.
+	// Unknown ids are passed over.
+	TouchConnections(ctx context.Context, tenant string, uses []ConnectionUse, idle time.Duration) error
 }
 
 // A DueConnection is a connection to look at.
 type DueConnection struct {
 	SealedConnection
-	UsedAt  time.Time // to within a minute or two; zero: never
 	Claimed time.Time // when it is due again, unless it is put off
 	Now     time.Time // the store's clock
+}
+
+// A ConnectionUse says who used a connection last.
+type ConnectionUse struct {
+	ID      string // of the connection
+	AgentID string
 }
 
 // A NextLook says when a connection is due next.

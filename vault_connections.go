@@ -11,7 +11,48 @@ func (v *Vault) Connections(ctx context.Context, actor Actor, page Page) ([]Conn
 	if err := v.checkActor(actor); err != nil {
 		return nil, err
 	}
-	return v.store.ListConnections(ctx, actor.Owner, page.limited())
+	list, err := v.store.ListConnections(ctx, actor.Owner, page.limited())
+	for i := range list {
+		list[i] = list[i].shownTo(actor)
+	}
+	return list, err
+}
+
+// shownTo returns c as actor may see it: no agent learns which other one used it.
+func (c Connection) shownTo(actor Actor) Connection {
+	if actor.Kind == ActorAgent && c.LastUsedBy != actor.ID {
+		c.LastUsedBy = ""
+	}
+	return c
+}
+
+// Rename gives a connection a name of its owner's own, as [CleanName] returns it;
+// an empty one takes it away. Only the user who owns it may, an administrator of the
+// organization that owns it, or a back end that acts for them; an agent never does.
+// The account keeps what the provider calls it, and the audit log does not say the
+// name.
+func (v *Vault) Rename(ctx context.Context, actor Actor, connectionID, name string) (Connection, error) {
+	if err := v.checkActor(actor); err != nil {
+		return Connection{}, err
+	}
+	name, err := CleanName(name)
+	if err != nil {
+		return Connection{}, err
+	}
+	c, err := v.store.GetConnection(ctx, actor.Owner, connectionID)
+	if err != nil {
+		return Connection{}, fmt.Errorf("connection: %w", err)
+	}
+	if actor.Kind != ActorUser && actor.Kind != ActorBackend || !speaksFor(actor, c.Owner) {
+		return Connection{}, fmt.Errorf("connection: only its owner names it: %w", ErrDenied)
+	}
+	event := v.event(EventRenamed, actor, c.Owner)
+	event.ProviderID, event.ConnectionID = c.ProviderID, c.ID
+	renamed, err := v.store.Rename(ctx, Renaming{Owner: c.Owner, ConnectionID: c.ID, Name: name, Event: event})
+	if err != nil {
+		return Connection{}, fmt.Errorf("rename: %w", err)
+	}
+	return renamed, nil
 }
 
 // Revoke ends a connection: its credential is erased at once and the grant at

@@ -73,7 +73,7 @@ func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error)
 		entry.ends = now.Add(ends.Sub(found.Now)) // by the store's clock
 	}
 	v.apiKeys.put(hash, seen, entry)
-	v.keyUses.add(key.ID)
+	v.keyUses.add(key.ID, "")
 	return entry.actor, nil
 }
 

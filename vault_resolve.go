@@ -111,7 +111,8 @@ func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveReq
 	if err := v.audit.release(ctx, event); err != nil {
 		return nil, err
 	}
-	v.connectionUses.add(conn.ID)
+	v.connectionUses.add(conn.ID, actor.ID)
+	conn.Name, conn.LastUsedAt, conn.LastUsedBy = "", time.Time{}, "" // read with some refreshes only
 	return &Access{vault: v, actor: actor, request: req, provider: p.forCredential(cred.Fields), connection: conn, credential: cred}, nil
 }
 

@@ -92,7 +92,7 @@ func (v *Vault) lookAt(ctx context.Context, c DueConnection) (in time.Duration, 
 	if err != nil {
 		return lookEvery, true // a provider that is gone cannot be asked
 	}
-	in = v.untilDue(p, c.Connection, c.UsedAt, c.Now)
+	in = v.untilDue(p, c.Connection, c.Now)
 	if in > 0 {
 		return in, true
 	}
@@ -126,8 +126,8 @@ func (v *Vault) refreshDue(ctx context.Context, p Provider, c DueConnection) {
 	conn, _, err := v.refresh(ctx, p, c.SealedConnection, false)
 	next := NextLook{ID: c.ID, Claimed: c.Claimed}
 	if err == nil {
-		conn.UpdatedAt = c.Now
-		next.In = max(v.untilDue(p, conn, c.UsedAt, c.Now.Add(time.Since(begun))), time.Minute)
+		conn.UpdatedAt, conn.LastUsedAt = c.Now, c.LastUsedAt
+		next.In = max(v.untilDue(p, conn, c.Now.Add(time.Since(begun))), time.Minute)
 	} else {
 		next.In = lookAgain + jitter(c.ID, lookAgain)
 		if failed, ok := errors.AsType[*ProviderError](err); ok {
@@ -139,7 +139,7 @@ func (v *Vault) refreshDue(ctx context.Context, p Provider, c DueConnection) {
 
 // untilDue returns how long nothing has to be done with a connection; what is not
 // positive says that it is to be refreshed or probed now.
-func (v *Vault) untilDue(p Provider, c Connection, usedAt, now time.Time) time.Duration {
+func (v *Vault) untilDue(p Provider, c Connection, now time.Time) time.Duration {
 	at := now.Add(lookEvery - jitter(c.ID, lookEvery/4))
 	earlier := func(t time.Time) {
 		if t.Before(at) {
@@ -159,7 +159,7 @@ func (v *Vault) untilDue(p Provider, c Connection, usedAt, now time.Time) time.D
 		if idle := p.OAuth2.RefreshIdle; idle > 0 {
 			earlier(c.ObtainedAt.Add(idle/2 + jitter(c.ID, idle/4)))
 		}
-		if !c.ExpiresAt.IsZero() && usedLately(c, usedAt, now) {
+		if !c.ExpiresAt.IsZero() && usedLately(c, now) {
 			earlier(staleAt(c))
 		}
 	}
@@ -168,7 +168,7 @@ func (v *Vault) untilDue(p Provider, c Connection, usedAt, now time.Time) time.D
 
 // usedLately reports whether the credential will likely be needed after it
 // expires: it was used within twice its lifetime, within a day at most.
-func usedLately(c Connection, usedAt, now time.Time) bool {
+func usedLately(c Connection, now time.Time) bool {
 	lately := min(max(2*c.ExpiresAt.Sub(c.ObtainedAt), leastLately), mostLately)
-	return !usedAt.IsZero() && now.Sub(usedAt) < lately
+	return !c.LastUsedAt.IsZero() && now.Sub(c.LastUsedAt) < lately
 }

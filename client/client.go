@@ -275,6 +275,28 @@ func (c *Client) Revoke(ctx context.Context, owner Owner, credentialID string) e
 	return nil
 }
 
+// Rename gives a connection a name, of at most [tokenvault.MaxConnectionName]
+// characters; an empty one takes it away. Back ends only: owner is whose it is.
+func (c *Client) Rename(ctx context.Context, owner Owner, credentialID, name string) error {
+	id, err := segment("credentialId", credentialID)
+	if err != nil {
+		return err
+	}
+	in := struct {
+		Name string `json:"name"`
+	}{name}
+	var renamed struct {
+		ID string `json:"id"`
+	}
+	if err := c.call(ctx, http.MethodPatch, "/v1/connections/"+id+owner.query(url.Values{}), in, &renamed); err != nil {
+		return err
+	}
+	if renamed.ID != credentialID {
+		return unexpected(http.StatusOK)
+	}
+	return nil
+}
+
 // segment returns text as one segment of a path.
 func segment(field, text string) (string, error) {
 	if text == "" || text == "." || text == ".." {

@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,7 +148,9 @@ func TestIDsThatAreNone(t *testing.T) {
 	for _, id := range []string{"", ".", ".."} {
 		_, resolve := c.Resolve(t.Context(), client.ResolveRequest{ProviderID: id})
 		_, wait := c.Wait(t.Context(), id)
-		for _, err := range []error{resolve, wait, c.Revoke(t.Context(), client.Owner{UserID: "alice"}, id)} {
+		for _, err := range []error{
+			resolve, wait, c.Revoke(t.Context(), client.Owner{UserID: "alice"}, id), c.Rename(t.Context(), client.Owner{UserID: "alice"}, id, "Work"),
+		} {
 			if _, ok := errors.AsType[*tokenvault.FieldError](err); !ok {
 				t.Errorf("%q: err = %v, want a FieldError", id, err)
 			}
@@ -162,6 +165,17 @@ func TestABackEndActsForItsUsers(t *testing.T) {
 	token, err := c.ResolveWait(t.Context(), req, func(asked tokenvault.AuthRequest) { r.connect("bob", asked.ConnectURL) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, err := range []error{c.Rename(t.Context(), client.Owner{UserID: "alice"}, token.CredentialID, "Mine"), c.Rename(t.Context(), *req.Owner, "cn_x", "Mine")} {
+		if !errors.Is(err, tokenvault.ErrNotFound) {
+			t.Errorf("renamed what is not the owner's: %v, want ErrNotFound", err)
+		}
+	}
+	if err := c.Rename(t.Context(), *req.Owner, token.CredentialID, "Work"); err != nil {
+		t.Error(err)
+	}
+	if err := c.Rename(t.Context(), *req.Owner, token.CredentialID, strings.Repeat("x", tokenvault.MaxConnectionName+1)); !errors.Is(err, tokenvault.ErrInvalid) {
+		t.Errorf("a long name: %v, want ErrInvalid", err)
 	}
 	if err := c.Revoke(t.Context(), client.Owner{UserID: "alice"}, token.CredentialID); !errors.Is(err, tokenvault.ErrNotFound) {
 		t.Errorf("revoked for another owner: %v, want ErrNotFound", err)

@@ -45,7 +45,10 @@ func callAll(t *testing.T, serverURL string) (errs []error) {
 	}
 	_, resolve := c.Resolve(t.Context(), readMail())
 	_, wait := c.ResolveWait(t.Context(), readMail(), nil)
-	return []error{resolve, wait, c.Revoke(t.Context(), client.Owner{UserID: "alice"}, "cn_1")}
+	return []error{
+		resolve, wait, c.Revoke(t.Context(), client.Owner{UserID: "alice"}, "cn_1"),
+		c.Rename(t.Context(), client.Owner{UserID: "alice"}, "cn_1", "Work"),
+	}
 }
 
 func TestAnswersOfAnotherServer(t *testing.T) {

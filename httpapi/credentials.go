@@ -24,6 +24,7 @@ type credentialSummary struct {
 	OrganizationID       string                      `json:"organizationId,omitempty"`
 	Shared               bool                        `json:"shared" jsonschema:"whether it is the organization's"`
 	SharedBy             string                      `json:"sharedBy,omitempty" jsonschema:"id of the user who gave it to the organization"`
+	Name                 string                      `json:"name,omitempty" jsonschema:"what its owner calls it"`
 	Status               tokenvault.ConnectionStatus `json:"status"`
 	Reason               tokenvault.ReauthReason     `json:"reason,omitempty"`
 	Scope                string                      `json:"scope"`
@@ -33,15 +34,18 @@ type credentialSummary struct {
 	LastValidatedAt      *time.Time                  `json:"lastValidatedAt" jsonschema:"when the provider last issued or renewed it"`
 	CreatedAt            time.Time                   `json:"createdAt"`
 	UpdatedAt            time.Time                   `json:"updatedAt"`
+	LastUsedAt           *time.Time                  `json:"lastUsedAt" jsonschema:"when an agent was last given it, to within a minute or two"`
+	LastUsedBy           string                      `json:"lastUsedBy,omitempty" jsonschema:"id of that agent; an agent learns of itself only"`
 }
 
 func summaryOf(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, c tokenvault.Connection) credentialSummary {
 	s := credentialSummary{
 		ID: c.ID, ProviderID: c.ProviderID, AuthMethod: c.AuthMethod, UsageMode: tokenvault.UsageToken,
 		UserID: c.Owner.UserID, OrganizationID: c.Owner.OrganizationID, Shared: c.Shared(), SharedBy: c.SharedBy,
-		Status: c.Status, Reason: c.Reason, Scope: strings.Join(c.Scopes, " "),
+		Name: c.Name, Status: c.Status, Reason: c.Reason, Scope: strings.Join(c.Scopes, " "),
 		ExternalAccountID: c.Account.ID, ExternalAccountLabel: c.Account.Label,
 		AccessTokenExpiresAt: instant(c.ExpiresAt), LastValidatedAt: instant(c.ObtainedAt), CreatedAt: c.CreatedAt.UTC(), UpdatedAt: c.UpdatedAt.UTC(),
+		LastUsedAt: instant(c.LastUsedAt), LastUsedBy: c.LastUsedBy,
 	}
 	if p, err := v.Provider(ctx, actor, c.ProviderID); err == nil {
 		row := rowOf(p)

@@ -27,6 +27,7 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 	}
 	cases := []struct{ caller, method, path, id, body string }{
 		{"user", "DELETE", "/credentials/{id}", "connection", ""},
+		{"user", "PATCH", "/credentials/{id}", "connection", `{"name":"Mine"}`},
 		{"user", "POST", "/credentials/{id}/share", "connection", ""},
 		{"user", "DELETE", "/credentials/{id}/share", "connection", ""},
 		{"user", "DELETE", "/permissions/{id}", "permission", ""},
@@ -36,6 +37,7 @@ func TestA1AnotherOwnersObjectsDoNotExist(t *testing.T) {
 		{"agent", "GET", "/v1/auth-requests/{id}", "request", ""},
 		{"agent", "POST", "/v1/credentials/mail/resolve", "connection", `{"connectionId":"{id}","release":"token"}`},
 		{"backend", "DELETE", "/v1/connections/{id}", "connection", ""},
+		{"backend", "PATCH", "/v1/connections/{id}", "connection", `{"name":"Mine"}`},
 		{"backend", "POST", "/v1/connections/{id}/share", "connection", ""},
 		{"backend", "DELETE", "/v1/connections/{id}/share", "connection", ""},
 		{"backend", "DELETE", "/v1/permissions/{id}", "permission", ""},

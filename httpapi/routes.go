@@ -13,6 +13,7 @@ func browserRoutes() []route {
 		handle("GET /providers", "List providers", listProviders),
 
 		handle("GET /credentials", "List the user's connections and those shared with the user", listCredentials),
+		handle("PATCH /credentials/{id}", "Give a connection a name of the user's own", renameCredential),
 		handle("DELETE /credentials/{id}", "Revoke a connection, here at once and at the provider in the background", deleteCredential),
 		handle("POST /credentials/{id}/share", "Give a connection of the user's to the user's organization", shareCredential),
 		handle("DELETE /credentials/{id}/share", "Give a shared connection back to who shared it", unshareCredential),
@@ -58,6 +59,7 @@ func v1Routes() []route {
 		handle("POST /v1/sessions", "Open a session of a user for the pages of one origin, for at most 15 minutes (back ends)", createSession).needs(tokenvault.ScopeSessions),
 
 		handle("GET /v1/connections", "List the owner's connections", listConnections).needs(tokenvault.ScopeConnections),
+		handle("PATCH /v1/connections/{id}", "Give a connection a name of its owner's own (back ends)", renameConnection).needs(tokenvault.ScopeConnections),
 		handle("DELETE /v1/connections/{id}", "Revoke a connection (back ends)", deleteConnection).needs(tokenvault.ScopeConnections),
 		handle("POST /v1/connections/{id}/share", "Give a user's connection to the user's organization (back ends)", shareConnection).needs(tokenvault.ScopeConnections),
 		handle("DELETE /v1/connections/{id}/share", "Give a shared connection back to who shared it (back ends)", unshareConnection).needs(tokenvault.ScopeConnections),

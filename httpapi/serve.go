@@ -115,8 +115,8 @@ func (o ownerBody) owner() tokenvault.Owner {
 
 // ownerQuery names the owner in a query.
 type ownerQuery struct {
-	UserID         string `query:"userId"`
-	OrganizationID string `query:"organizationId"`
+	UserID         string `json:"-" query:"userId"`
+	OrganizationID string `json:"-" query:"organizationId"`
 }
 
 func (o ownerQuery) owner() tokenvault.Owner {

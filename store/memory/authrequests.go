@@ -207,12 +207,12 @@ func (s *Store) checkConnection(owner tokenvault.Owner, c tokenvault.SettledConn
 // stays.
 func (s *Store) settleConnection(c tokenvault.SettledConnection, now time.Time) {
 	row := s.connections[rowID{c.Owner.Tenant, c.ID}]
-	created, sharedBy := row.CreatedAt, row.SharedBy
+	before, created := row.Connection, row.CreatedAt
 	if c.Version == 1 {
 		created = now
 	}
 	row.SealedConnection = c.SealedConnection
-	row.SharedBy = sharedBy
+	row.SharedBy, row.Name, row.LastUsedAt, row.LastUsedBy = before.SharedBy, before.Name, before.LastUsedAt, before.LastUsedBy
 	row.Scopes, row.Record = slices.Clone(c.Scopes), copyRecord(c.Record)
 	row.Status, row.Reason, row.RevokedAt = tokenvault.ConnectionActive, "", time.Time{}
 	row.CreatedAt, row.ObtainedAt, row.UpdatedAt = created, now, now

@@ -16,7 +16,6 @@ type connection struct {
 	underWay   bool      // the turn with the fence was not ended by anybody
 	leaseUntil time.Time // nobody gets a turn before; zero: at once
 	marked     bool      // a refresh request may have been sent
-	usedAt     time.Time // zero: never
 	lookAt     time.Time // when background work should look at it; zero: at once
 }
 
@@ -57,6 +56,7 @@ func (s *Store) FindUsable(ctx context.Context, q tokenvault.FindQuery) (tokenva
 		if !q.Owner.Sees(c.Owner) || c.ProviderID != q.ProviderID || q.ConnectionID != "" && c.ID != q.ConnectionID {
 			continue
 		}
+		c.Name, c.LastUsedAt, c.LastUsedBy = "", time.Time{}, "" // not read here, as in a database
 		found.Candidates = append(found.Candidates, tokenvault.Candidate{
 			SealedConnection: c.copied(),
 			Permission:       s.permissionFor(q.Owner, q.AgentID, c.ID, now),
@@ -168,5 +168,27 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 	s.deletePermissions(c.Owner.Tenant, c.ID)
 	s.tell(now, tokenvault.MessageOfConnection(tokenvault.WebhookConnectionRevoked, c.Connection))
 	s.write(now, cmd.Event)
+	return c.copied().Connection, nil
+}
+
+// Rename implements [tokenvault.ConnectionStore].
+func (s *Store) Rename(ctx context.Context, cmd tokenvault.Renaming) (tokenvault.Connection, error) {
+	now, unlock, err := s.lock(ctx, "rename")
+	if err != nil {
+		return tokenvault.Connection{}, err
+	}
+	defer unlock()
+	c, err := s.connection(cmd.Owner, cmd.ConnectionID)
+	if err == nil && (c.Owner != cmd.Owner || c.Status == tokenvault.ConnectionRevoked) {
+		err = tokenvault.ErrNotFound
+	}
+	if err != nil {
+		return tokenvault.Connection{}, failed("rename", err)
+	}
+	if c.Name != cmd.Name {
+		c.Name, c.UpdatedAt = cmd.Name, now
+		s.keepConnection(c)
+		s.write(now, cmd.Event)
+	}
 	return c.copied().Connection, nil
 }

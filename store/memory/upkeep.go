@@ -28,7 +28,7 @@ func (s *Store) ClaimConnections(ctx context.Context, tenant string, limit int, 
 	for _, c := range due[:min(len(due), max(limit, 0))] {
 		c.lookAt = now.Add(pause)
 		s.keepConnection(c)
-		claimed = append(claimed, tokenvault.DueConnection{SealedConnection: c.copied(), UsedAt: c.usedAt, Claimed: c.lookAt, Now: now})
+		claimed = append(claimed, tokenvault.DueConnection{SealedConnection: c.copied(), Claimed: c.lookAt, Now: now})
 	}
 	return claimed, nil
 }
@@ -50,21 +50,21 @@ func (s *Store) PutOffConnections(ctx context.Context, tenant string, next []tok
 }
 
 // TouchConnections implements [tokenvault.UpkeepStore].
-func (s *Store) TouchConnections(ctx context.Context, tenant string, ids []string, idle time.Duration) error {
+func (s *Store) TouchConnections(ctx context.Context, tenant string, uses []tokenvault.ConnectionUse, idle time.Duration) error {
 	now, unlock, err := s.lock(ctx, "touch connections")
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	for _, id := range ids {
-		c, ok := s.connections[rowID{tenant, id}]
+	for _, use := range uses {
+		c, ok := s.connections[rowID{tenant, use.ID}]
 		if !ok {
 			continue
 		}
-		if !c.usedAt.Add(idle).After(now) && c.lookAt.After(now) {
+		if !c.LastUsedAt.Add(idle).After(now) && c.lookAt.After(now) {
 			c.lookAt = now
 		}
-		c.usedAt = now
+		c.LastUsedAt, c.LastUsedBy = now, use.AgentID
 		s.keepConnection(c)
 	}
 	return nil

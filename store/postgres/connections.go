@@ -9,7 +9,7 @@ import (
 
 const (
 	connectionFields = `tenant, id, organization_id, user_id, provider_id, auth_method, app_id, account_id, account_label,
-		status, reason, scopes, version, expires_at, obtained_at, created_at, updated_at, revoked_at, shared_by`
+		status, reason, scopes, version, expires_at, obtained_at, created_at, updated_at, revoked_at, shared_by, name, used_at, used_by`
 	// connectionColumns is for scanConnection; connectionColumnsBare reads no
 	// sealed data.
 	connectionColumns     = connectionFields + `, key_space, key_version, sealed`
@@ -27,9 +27,9 @@ func seenArgs(owner tokenvault.Owner, id string, more ...any) []any {
 
 // connectionRow is a row of connections while it is scanned.
 type connectionRow struct {
-	c                tokenvault.SealedConnection
-	expires, revoked *time.Time
-	keyVersion       int64
+	c                      tokenvault.SealedConnection
+	expires, revoked, used *time.Time
+	keyVersion             int64
 }
 
 func (r *connectionRow) dest() []any {
@@ -38,13 +38,14 @@ func (r *connectionRow) dest() []any {
 		&c.Owner.Tenant, &c.ID, &c.Owner.OrganizationID, &c.Owner.UserID, &c.ProviderID, (*string)(&c.AuthMethod), &c.AppID,
 		&c.Account.ID, &c.Account.Label, (*string)(&c.Status), (*string)(&c.Reason), &c.Scopes,
 		&c.Version, &r.expires, &c.ObtainedAt, &c.CreatedAt, &c.UpdatedAt, &r.revoked, &c.SharedBy,
+		&c.Name, &r.used, &c.LastUsedBy,
 		&c.Record.KeySpace, &r.keyVersion, (*[]byte)(&c.Record.Blob),
 	}
 }
 
 func (r *connectionRow) connection() tokenvault.SealedConnection {
 	c := &r.c
-	c.ExpiresAt, c.RevokedAt = timeOf(r.expires), timeOf(r.revoked)
+	c.ExpiresAt, c.RevokedAt, c.LastUsedAt = timeOf(r.expires), timeOf(r.revoked), timeOf(r.used)
 	c.ObtainedAt, c.CreatedAt, c.UpdatedAt = c.ObtainedAt.UTC(), c.CreatedAt.UTC(), c.UpdatedAt.UTC()
 	c.Record.KeyVersion = uint32(r.keyVersion) //nolint:gosec // written from a uint32
 	return *c
@@ -142,6 +143,35 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 		return tokenvault.Connection{}, err
 	}
 	return revoked.Connection, nil
+}
+
+const sqlRename = `UPDATE tv.connections SET name = $3, updated_at = $4 WHERE tenant = $1 AND id = $2 RETURNING ` + connectionColumns
+
+// Rename implements [tokenvault.ConnectionStore].
+func (s *Store) Rename(ctx context.Context, cmd tokenvault.Renaming) (tokenvault.Connection, error) {
+	var renamed tokenvault.SealedConnection
+	o := cmd.Owner
+	err := s.write(ctx, "rename", o.Tenant, func(t *tx) error {
+		var err error
+		renamed, err = scanConnection(t.row(ctx, sqlLockOwn, o.Tenant, cmd.ConnectionID, o.OrganizationID, o.UserID))
+		switch {
+		case err != nil:
+			return err
+		case renamed.Status == tokenvault.ConnectionRevoked:
+			return tokenvault.ErrNotFound
+		case renamed.Name == cmd.Name:
+			return nil
+		}
+		if renamed, err = scanConnection(t.row(ctx, sqlRename, o.Tenant, cmd.ConnectionID, cmd.Name, t.now)); err != nil {
+			return err
+		}
+		t.appendEvents(cmd.Event)
+		return nil
+	})
+	if err != nil {
+		return tokenvault.Connection{}, err
+	}
+	return renamed.Connection, nil
 }
 
 const (

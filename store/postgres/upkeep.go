@@ -14,7 +14,7 @@ const (
 			ORDER BY look_at LIMIT $4 FOR UPDATE SKIP LOCKED)
 		UPDATE tv.connections AS connections SET look_at = $2
 		FROM due WHERE tenant = $1 AND id = due_id
-		RETURNING ` + connectionColumns + `, used_at`
+		RETURNING ` + connectionColumns
 	// A connection is locked by who refreshes it for a moment only: in the order of
 	// ids, so that two of these never wait for each other.
 	sqlPutOffConnections = `WITH next AS MATERIALIZED (
@@ -23,8 +23,11 @@ const (
 			WHERE c.tenant = $1 ORDER BY c.id FOR UPDATE OF c)
 		UPDATE tv.connections SET look_at = next.due FROM next WHERE tenant = $1 AND id = next_id`
 	sqlTouchConnections = `WITH used AS MATERIALIZED (
-			SELECT id AS used_id FROM tv.connections WHERE tenant = $1 AND id = ANY ($2) ORDER BY id FOR UPDATE)
-		UPDATE tv.connections SET used_at = $3, look_at = CASE WHEN used_at > $4 THEN look_at ELSE least(look_at, $3) END
+			SELECT c.id AS used_id, u.agent FROM tv.connections AS c
+			JOIN unnest($2::text[], $5::text[]) AS u (id, agent) ON c.id = u.id
+			WHERE c.tenant = $1 ORDER BY c.id FOR UPDATE OF c)
+		UPDATE tv.connections SET used_at = $3, used_by = agent,
+			look_at = CASE WHEN used_at > $4 THEN look_at ELSE least(look_at, $3) END
 		FROM used WHERE tenant = $1 AND id = used_id`
 )
 
@@ -37,12 +40,8 @@ func (s *Store) ClaimConnections(ctx context.Context, tenant string, limit int, 
 	var due []tokenvault.DueConnection
 	err := s.write(ctx, "claim connections", tenant, func(t *tx) (err error) {
 		due, err = rows(ctx, t, func(from row) (tokenvault.DueConnection, error) {
-			var r connectionRow
-			var used *time.Time
-			if err := from.Scan(append(r.dest(), &used)...); err != nil {
-				return tokenvault.DueConnection{}, err
-			}
-			return tokenvault.DueConnection{SealedConnection: r.connection(), UsedAt: timeOf(used), Claimed: micros(t.after(pause)), Now: t.now}, nil
+			c, err := scanConnection(from)
+			return tokenvault.DueConnection{SealedConnection: c, Claimed: micros(t.after(pause)), Now: t.now}, err
 		}, sqlClaimConnections, tenant, micros(t.after(pause)), t.now, limit)
 		return err
 	})
@@ -72,12 +71,16 @@ func (s *Store) PutOffConnections(ctx context.Context, tenant string, next []tok
 }
 
 // TouchConnections implements [tokenvault.UpkeepStore].
-func (s *Store) TouchConnections(ctx context.Context, tenant string, ids []string, idle time.Duration) error {
-	if len(ids) == 0 {
+func (s *Store) TouchConnections(ctx context.Context, tenant string, uses []tokenvault.ConnectionUse, idle time.Duration) error {
+	if len(uses) == 0 {
 		return nil
 	}
 	return s.write(ctx, "touch connections", tenant, func(t *tx) error {
-		_, err := t.exec(ctx, sqlTouchConnections, tenant, ids, t.now, t.after(-idle))
+		var ids, agents []string
+		for _, use := range uses {
+			ids, agents = append(ids, use.ID), append(agents, use.AgentID)
+		}
+		_, err := t.exec(ctx, sqlTouchConnections, tenant, ids, t.now, t.after(-idle), agents)
 		return err
 	})
 }

@@ -9,7 +9,8 @@ import (
 const (
 	connectionFields = `connections.tenant, connections.id, connections.organization_id, connections.user_id,
 		provider_id, auth_method, app_id, account_id, account_label, status, reason, connections.scopes,
-		connections.version, expires_at, obtained_at, connections.created_at, updated_at, revoked_at, shared_by`
+		connections.version, expires_at, obtained_at, connections.created_at, updated_at, revoked_at, shared_by,
+		name, used_at, used_by`
 	// connectionColumns is for scanConnection; connectionColumnsBare reads no
 	// sealed data.
 	connectionColumns     = connectionFields + `, key_space, key_version, sealed`
@@ -22,9 +23,9 @@ const (
 
 // connectionRow is a row of connections while it is scanned.
 type connectionRow struct {
-	c                                                        tokenvault.SealedConnection
-	scopes                                                   string
-	expires, obtained, created, updated, revoked, keyVersion int64
+	c                                                              tokenvault.SealedConnection
+	scopes                                                         string
+	expires, obtained, created, updated, revoked, used, keyVersion int64
 }
 
 func (r *connectionRow) dest() []any {
@@ -33,6 +34,7 @@ func (r *connectionRow) dest() []any {
 		&c.Owner.Tenant, &c.ID, &c.Owner.OrganizationID, &c.Owner.UserID, &c.ProviderID, (*string)(&c.AuthMethod), &c.AppID,
 		&c.Account.ID, &c.Account.Label, (*string)(&c.Status), (*string)(&c.Reason), &r.scopes,
 		&c.Version, &r.expires, &r.obtained, &r.created, &r.updated, &r.revoked, &c.SharedBy,
+		&c.Name, &r.used, &c.LastUsedBy,
 		&c.Record.KeySpace, &r.keyVersion, (*[]byte)(&c.Record.Blob),
 	}
 }
@@ -40,7 +42,7 @@ func (r *connectionRow) dest() []any {
 func (r *connectionRow) connection() (tokenvault.SealedConnection, error) {
 	c := &r.c
 	c.ExpiresAt, c.ObtainedAt, c.CreatedAt = timeOf(r.expires), timeOf(r.obtained), timeOf(r.created)
-	c.UpdatedAt, c.RevokedAt = timeOf(r.updated), timeOf(r.revoked)
+	c.UpdatedAt, c.RevokedAt, c.LastUsedAt = timeOf(r.updated), timeOf(r.revoked), timeOf(r.used)
 	c.Record.KeyVersion = uint32(r.keyVersion) //nolint:gosec // written from a uint32
 	var err error
 	c.Scopes, err = scopesOf(r.scopes)
@@ -143,6 +145,34 @@ func (s *Store) Revoke(ctx context.Context, cmd tokenvault.Revocation) (tokenvau
 		s.emptyLog(ctx)
 	}
 	return revoked.Connection, nil
+}
+
+const sqlRename = `UPDATE connections SET name = ?3, updated_at = ?4 WHERE tenant = ?1 AND id = ?2 RETURNING ` + connectionColumns
+
+// Rename implements [tokenvault.ConnectionStore].
+func (s *Store) Rename(ctx context.Context, cmd tokenvault.Renaming) (tokenvault.Connection, error) {
+	var renamed tokenvault.SealedConnection
+	err := s.write(ctx, "rename", func(t *tx) error {
+		o := cmd.Owner
+		var err error
+		renamed, err = scanConnection(t.QueryRowContext(ctx, sqlOwnConnection, o.Tenant, cmd.ConnectionID, o.OrganizationID, o.UserID))
+		switch {
+		case err != nil:
+			return err
+		case renamed.Status == tokenvault.ConnectionRevoked:
+			return tokenvault.ErrNotFound
+		case renamed.Name == cmd.Name:
+			return nil
+		}
+		if renamed, err = scanConnection(t.QueryRowContext(ctx, sqlRename, o.Tenant, cmd.ConnectionID, cmd.Name, t.now)); err != nil {
+			return err
+		}
+		return t.appendEvents(ctx, cmd.Event)
+	})
+	if err != nil {
+		return tokenvault.Connection{}, err
+	}
+	return renamed.Connection, nil
 }
 
 // settleConnection stores c as a new row or in place of the version before. A

@@ -10,10 +10,10 @@ import (
 const (
 	sqlClaimConnections = `UPDATE connections SET look_at = ?1
 		WHERE rowid IN (SELECT rowid FROM connections WHERE tenant = ?2 AND status = 'active' AND look_at <= ?3 ORDER BY look_at LIMIT ?4)
-		RETURNING ` + connectionColumns + `, used_at`
+		RETURNING ` + connectionColumns
 	sqlPutOffConnection = `UPDATE connections SET look_at = ?1 WHERE tenant = ?2 AND id = ?3 AND look_at = ?4`
-	sqlTouchConnection  = `UPDATE connections SET look_at = iif(used_at <= ?2, min(look_at, ?1), look_at), used_at = ?1
-		WHERE tenant = ?3 AND id = ?4`
+	sqlTouchConnection  = `UPDATE connections SET look_at = iif(used_at <= ?2, min(look_at, ?1), look_at), used_at = ?1, used_by = ?3
+		WHERE tenant = ?4 AND id = ?5`
 )
 
 // ClaimConnections implements [tokenvault.UpkeepStore].
@@ -22,13 +22,8 @@ func (s *Store) ClaimConnections(ctx context.Context, tenant string, limit int, 
 	err := s.write(ctx, "claim connections", func(t *tx) error {
 		rows, err := t.QueryContext(ctx, sqlClaimConnections, t.after(pause), tenant, t.now, max(limit, 0))
 		due, err = collect(rows, err, func(from row) (tokenvault.DueConnection, error) {
-			var r connectionRow
-			var used int64
-			if err := from.Scan(append(r.dest(), &used)...); err != nil {
-				return tokenvault.DueConnection{}, err
-			}
-			c, err := r.connection()
-			return tokenvault.DueConnection{SealedConnection: c, UsedAt: timeOf(used), Claimed: timeOf(t.after(pause)), Now: timeOf(t.now)}, err
+			c, err := scanConnection(from)
+			return tokenvault.DueConnection{SealedConnection: c, Claimed: timeOf(t.after(pause)), Now: timeOf(t.now)}, err
 		})
 		return err
 	})
@@ -51,10 +46,10 @@ func (s *Store) PutOffConnections(ctx context.Context, tenant string, next []tok
 }
 
 // TouchConnections implements [tokenvault.UpkeepStore].
-func (s *Store) TouchConnections(ctx context.Context, tenant string, ids []string, idle time.Duration) error {
+func (s *Store) TouchConnections(ctx context.Context, tenant string, uses []tokenvault.ConnectionUse, idle time.Duration) error {
 	return s.write(ctx, "touch connections", func(t *tx) error {
-		for _, id := range ids {
-			if _, err := t.exec(ctx, sqlTouchConnection, t.now, t.after(-idle), tenant, id); err != nil {
+		for _, use := range uses {
+			if _, err := t.exec(ctx, sqlTouchConnection, t.now, t.after(-idle), use.AgentID, tenant, use.ID); err != nil {
 				return err
 			}
 		}

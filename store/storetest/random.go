@@ -139,6 +139,7 @@ func (g *generator) next() (string, command) {
 		{"FailRefresh", 3, g.fail},
 		{"Revoke", 2, g.revoke},
 		{"Transfer", 2, g.transfer},
+		{"Rename", 2, g.rename},
 		{"WithdrawPermission", 2, g.withdraw},
 		{"PutApp", 2, g.putApp},
 		{"DeleteApp", 1, g.deleteApp},
@@ -387,6 +388,17 @@ func (g *generator) transfer() command {
 	return func(t *testing.T, s tokenvault.Store) (any, error) { return s.Transfer(t.Context(), cmd) }
 }
 
+func (g *generator) rename() command {
+	c, ok := pick(g, g.connections)
+	if !ok {
+		return g.settle()
+	}
+	cmd := tokenvault.Renaming{
+		Owner: g.of(c.Owner), ConnectionID: c.ID, Name: []string{"", "Work", "Home"}[g.random.IntN(3)], Event: g.event(tokenvault.EventRenamed, c.Owner),
+	}
+	return func(t *testing.T, s tokenvault.Store) (any, error) { return s.Rename(t.Context(), cmd) }
+}
+
 func (g *generator) withdraw() command {
 	p, ok := pick(g, g.permissions)
 	if !ok {
@@ -479,8 +491,9 @@ func (g *generator) touch() command {
 	if !ok {
 		return g.settle()
 	}
+	use := tokenvault.ConnectionUse{ID: c.ID, AgentID: fmt.Sprint("agent", g.random.IntN(3))}
 	return func(t *testing.T, s tokenvault.Store) (any, error) {
-		return nil, s.TouchConnections(t.Context(), acme, []string{c.ID, "cn_missing"}, 2*time.Minute)
+		return nil, s.TouchConnections(t.Context(), acme, []tokenvault.ConnectionUse{use, {ID: "cn_missing"}}, 2*time.Minute)
 	}
 }
 

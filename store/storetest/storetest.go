@@ -46,6 +46,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"find", findCases()},
 		{"revoke", revokeCases()},
 		{"sharing", sharingCases()},
+		{"naming", namingCases()},
 		{"refresh", refreshCases()},
 		{"requests", requestCases()},
 		{"settle", settleCases()},

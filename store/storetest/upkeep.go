@@ -53,7 +53,7 @@ func (f *fixture) putOff(t *testing.T, c tokenvault.DueConnection, in time.Durat
 
 func (f *fixture) touch(t *testing.T, tenant, id string) {
 	t.Helper()
-	if err := f.TouchConnections(t.Context(), tenant, []string{"cn_missing", id}, time.Hour); err != nil {
+	if err := f.TouchConnections(t.Context(), tenant, []tokenvault.ConnectionUse{{ID: "cn_missing"}, {ID: id}}, time.Hour); err != nil {
 		t.Fatalf("TouchConnections: %v", err)
 	}
 }
@@ -104,8 +104,8 @@ func dueByUse(t *testing.T, f *fixture) {
 	f.touch(t, acme, c.ID)
 	used := f.now()
 	due := f.wantDue(t, c.ID)[0]
-	if !due.UsedAt.Equal(used) {
-		t.Errorf("UsedAt = %s, want %s", due.UsedAt, used)
+	if !due.LastUsedAt.Equal(used) {
+		t.Errorf("LastUsedAt = %s, want %s", due.LastUsedAt, used)
 	}
 	f.putOff(t, due, 24*time.Hour)
 	f.advance(time.Hour - time.Microsecond)

@@ -237,7 +237,8 @@ export interface paths {
         delete: operations["deleteCredentialsId"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Give a connection a name of the user's own */
+        patch: operations["patchCredentialsId"];
         trace?: never;
     };
     "/api/token-vault/credentials/{id}/share": {
@@ -548,7 +549,8 @@ export interface paths {
         delete: operations["deleteV1ConnectionsId"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** Give a connection a name of its owner's own (back ends) */
+        patch: operations["patchV1ConnectionsId"];
         trace?: never;
     };
     "/v1/connections/{id}/share": {
@@ -951,9 +953,18 @@ export interface components {
             id: string;
             /**
              * Format: date-time
+             * @description when an agent was last given it, to within a minute or two
+             */
+            lastUsedAt: null | string;
+            /** @description id of that agent; an agent learns of itself only */
+            lastUsedBy?: string;
+            /**
+             * Format: date-time
              * @description when the provider last issued or renewed it
              */
             lastValidatedAt: null | string;
+            /** @description what its owner calls it */
+            name?: string;
             organizationId?: string;
             provider: components["schemas"]["Provider"];
             providerId: string;
@@ -1725,6 +1736,44 @@ export interface operations {
                     "application/json": {
                         success: boolean;
                     };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patchCredentialsId: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description at most 80 characters; empty takes it away */
+                    name: null | string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialSummary"];
                 };
             };
             /** @description A problem (RFC 9457) */
@@ -2530,6 +2579,47 @@ export interface operations {
                     "application/json": {
                         success: boolean;
                     };
+                };
+            };
+            /** @description A problem (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patchV1ConnectionsId: {
+        parameters: {
+            query?: {
+                organizationId?: string;
+                userId?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description at most 80 characters; empty takes it away */
+                    name: null | string;
+                };
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CredentialSummary"];
                 };
             };
             /** @description A problem (RFC 9457) */
