@@ -8,7 +8,7 @@ export default defineConfig({
     },
   },
   test: {
-    include: ["packages/*/test/**/*.test.{ts,tsx}"],
+    include: ["{packages/*/,}test/**/*.test.{ts,tsx}"],
     environment: "node",
     restoreMocks: true,
   },
