@@ -45,7 +45,7 @@ async function stop(child) {
 /** Runs a child to its end and resolves with what it printed. */
 async function run(command, args, { input = '', ...options }) {
   const child = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
-  child.stdin.end(input);
+  child.stdin.end(input || undefined); // nothing is written to a child that reads nothing: it may be gone by then
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
   if (code !== 0) throw new Error(`${args.join(' ')}: ${err}`);
   return out.trim();
