@@ -49,8 +49,6 @@ async function person(world, user, query, options = { viewport: { width: 640, he
   const browser = await world.browser(user, options);
   const page = await browser.newPage();
   page.complaints = watch(page);
-  page.traffic = [];
-  page.on('request', (request) => page.traffic.push(request.url(), request.postData() ?? ''));
   await page.goto(address(world, query));
   return page;
 }
