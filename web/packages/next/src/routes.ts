@@ -7,7 +7,7 @@ const id = "[A-Za-z0-9_.~-]+";
 const passed: [methods: string, path: RegExp][] = [
   ["GET", /^\/providers$/],
   ["GET", /^\/credentials$/],
-  ["DELETE", new RegExp(`^/credentials/${id}$`)],
+  ["PATCH DELETE", new RegExp(`^/credentials/${id}$`)],
   ["POST DELETE", new RegExp(`^/credentials/${id}/share$`)],
   ["GET", /^\/permissions$/],
   ["DELETE", new RegExp(`^/permissions/${id}$`)],

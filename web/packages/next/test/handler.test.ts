@@ -135,6 +135,13 @@ test.each([
   expect(seen).toEqual([]);
 });
 
+test("a connection's name is passed on", async () => {
+  const body = JSON.stringify({ name: "Work" });
+  expect((await call("/credentials/cn_1", { method: "PATCH", headers: own, body })).status).toBe(200);
+  expect(seen[0]).toMatchObject({ method: "PATCH", url: "/api/token-vault/credentials/cn_1", body });
+  expect((await call("/credentials/cn_1", { method: "PATCH", body })).status).toBe(403);
+});
+
 test("changes come from our own pages only", async () => {
   const decline = (headers: Record<string, string>) =>
     call("/auth-requests/ar_1/decline", { method: "POST", headers });
@@ -245,5 +252,11 @@ test("a vault that is gone is told, without details", async () => {
 });
 
 test("a route has the methods of the API", () => {
-  expect(Object.keys(createTokenVaultRouteHandler(options))).toEqual(["GET", "POST", "PUT", "DELETE"]);
+  expect(Object.keys(createTokenVaultRouteHandler(options))).toEqual([
+    "GET",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+  ]);
 });

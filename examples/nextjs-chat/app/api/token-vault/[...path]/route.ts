@@ -3,7 +3,7 @@ import { currentUser } from "../../../../lib/session";
 
 const { APP_URL = "", VAULT_URL = "http://127.0.0.1", VAULT_INTERNAL_URL, SIGNING_KEY = "" } = process.env;
 
-export const { GET, POST, PUT, DELETE } = createTokenVaultRouteHandler({
+export const { GET, POST, PUT, PATCH, DELETE } = createTokenVaultRouteHandler({
   vaultUrl: VAULT_URL,
   ...(VAULT_INTERNAL_URL ? { internalUrl: VAULT_INTERNAL_URL } : {}),
   origins: [APP_URL],
