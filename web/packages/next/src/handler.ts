@@ -1,5 +1,5 @@
 import { type AssertionKey, createSigner, type SessionUser } from "./assertion.js";
-import { isPassed } from "./routes.js";
+import { isPassed, passedSearch } from "./routes.js";
 
 /** How your application stands between its pages and the vault. */
 export interface HandlerOptions {
@@ -66,7 +66,7 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
     if (path.endsWith("/ticket")) headers.set("Origin", request.headers.get("origin") ?? ownOrigin(request));
     let answer: Response;
     try {
-      answer = await send(api + path + url.search, {
+      answer = await send(api + path + passedSearch(url.searchParams), {
         method: request.method,
         headers,
         redirect: "manual",

@@ -30,3 +30,14 @@ export function isPassed(method: string, path: string): boolean {
   if (path.split("/").some((part) => part === "." || part === "..")) return false;
   return passed.some(([methods, pattern]) => methods.split(" ").includes(method) && pattern.test(path));
 }
+
+const known = ["after", "limit", "wait", "organizationId", "sessionId", "loginSuccessUrlPattern"];
+
+/**
+ * The parameters of a URL that the API has, as the search part of another. No call names its user by one, and Next adds
+ * the segments of a catch-all route to those of a route on the edge.
+ */
+export function passedSearch(search: URLSearchParams): string {
+  const out = new URLSearchParams([...search].filter(([name]) => known.includes(name)));
+  return out.size > 0 ? `?${out}` : "";
+}

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportPKCS8, generateKeyPair, jwtVerify } from "jose";
@@ -8,6 +9,7 @@ import {
   type HandlerOptions,
   type SessionUser,
 } from "../src/index.js";
+import { isPassed, passedSearch } from "../src/routes.js";
 
 const vaultUrl = "https://vault.example";
 const app = "https://app.example";
@@ -107,6 +109,30 @@ test("a live view's ticket is for the page that asks, and no other call names on
     ["POST", app],
     ["POST", app],
   ]);
+});
+
+test("parameters of the API are passed on, and no others", async () => {
+  await call("/credentials?path=credentials&userId=eve&after=a%26b&after=c");
+  await call("/providers?path=providers");
+  expect(seen.map((s) => s.url)).toEqual([
+    "/api/token-vault/credentials?after=a%26b&after=c", // that it comes twice, the vault refuses
+    "/api/token-vault/providers",
+  ]);
+  const { paths } = JSON.parse(
+    readFileSync(new URL("../../../../httpapi/openapi.json", import.meta.url), "utf8"),
+  ) as { paths: Record<string, Record<string, { parameters?: { in: string; name: string }[] }>> };
+  const names = new Set<string>();
+  for (const [template, methods] of Object.entries(paths)) {
+    const path = template.replace("/api/token-vault", "").replace(/\{\w+\}/g, "x");
+    for (const [method, operation] of Object.entries(methods)) {
+      if (!template.startsWith("/api/token-vault/") || !isPassed(method.toUpperCase(), path)) continue;
+      for (const p of operation.parameters ?? []) if (p.in === "query") names.add(p.name);
+    }
+  }
+  expect(names.delete("userId")).toBe(true); // a back end's
+  const all = new URLSearchParams([...names].map((name) => [name, "1"]));
+  expect(all.size).toBeGreaterThan(3);
+  expect(passedSearch(all)).toBe(`?${all}`);
 });
 
 test("nobody, and nobody's call", async () => {
