@@ -1,11 +1,11 @@
-// Packs every package as it would be published, checks the shape of each, and installs them into fresh Vite
-// applications, on React 19 and on React 18, which have to type-check and build. (A fresh Next application is
-// what "make example-nextjs" installs them into.)
+// Packs every package as it would be published, checks the shape of each, and installs them into fresh applications, which
+// have to type-check and build: Vite on React 19 and on React 18, and Next, which is started and asked too.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkNext } from "./pack-next.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const home = mkdtempSync(path.join(tmpdir(), "tokenvault-pack-"));
@@ -79,8 +79,17 @@ try {
     run("npx", ["--no-install", "vite", "build", "--logLevel", "error"], app);
     console.log(`PACK fresh Vite application on React ${react} ok`);
   }
+  for (const next of [15, 16]) {
+    const pages = tarballs.filter((t) => /-(client|react|next)-/.test(path.basename(t)));
+    await checkNext(path.join(home, `next${next}`), {
+      next,
+      typescript: versions.typescript,
+      tarballs: pages,
+    });
+    console.log(`PACK fresh Next ${next} application ok, route handler in Node and on the edge`);
+  }
 } catch (error) {
-  if (error.stdout) console.error(error.stdout);
+  for (const text of [error.stdout, error.stderr]) if (text) console.error(text);
   console.error(`pack: ${error.message}`);
   process.exitCode = 1;
 } finally {
