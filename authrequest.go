@@ -58,6 +58,14 @@ const (
 	FailBrowserFailed    = "browser_failed"    // the browser could not be started
 )
 
+// An AuthNotice tells of a pending auth request what its latest attempt came to.
+type AuthNotice string
+
+// NoticeOtherAccount says that the owner signed in with another account than was
+// connected before ([ErrAccountMismatch]). They may sign in with the earlier one, or
+// connect the other one beside it.
+const NoticeOtherAccount AuthNotice = "account_mismatch"
+
 // An AuthRequest is one durable request that an owner connect. Its id grants
 // nothing: every look at it needs its owner, or the agent it was opened for.
 type AuthRequest struct {
@@ -77,10 +85,14 @@ type AuthRequest struct {
 	ThreadID     string
 	Status       AuthRequestStatus
 	FailureCode  string // set with failed
-	ConnectURL   string // {PublicURL}/connect/{id}
-	CreatedAt    time.Time
-	ExpiresAt    time.Time
-	SettledAt    time.Time // zero while pending; of one that nobody settled in time, ExpiresAt until a sweep
+	// Notice is there while pending, until the next attempt begins. NoticedAt tells one
+	// from the next.
+	Notice     AuthNotice
+	NoticedAt  time.Time
+	ConnectURL string // {PublicURL}/connect/{id}
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	SettledAt  time.Time // zero while pending; of one that nobody settled in time, ExpiresAt until a sweep
 }
 
 // Message is one sentence for the person who has to act. If that is an
@@ -128,6 +140,8 @@ type AuthRequiredPayload struct {
 	Message        string            `json:"message"`
 	CredentialID   string            `json:"credentialId,omitempty"` // once connected
 	FailureCode    string            `json:"failureCode,omitempty"`  // once failed
+	Notice         AuthNotice        `json:"notice,omitempty"`       // while pending: what the latest attempt came to
+	NoticedAt      *time.Time        `json:"noticedAt,omitempty"`    // with a notice: tells one from the next
 	ThreadID       string            `json:"threadId,omitempty"`
 	OrganizationID string            `json:"organizationId,omitempty"` // whose administrator has to act; absent: the user has to
 	CreatedAt      time.Time         `json:"createdAt"`
@@ -149,6 +163,10 @@ func (r AuthRequest) Payload() AuthRequiredPayload {
 	}
 	if r.Status == AuthConnected {
 		p.CredentialID = r.ConnectionID
+	}
+	if r.Status == AuthPending && r.Notice != "" {
+		at := r.NoticedAt.UTC()
+		p.Notice, p.NoticedAt = r.Notice, &at
 	}
 	return p
 }

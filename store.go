@@ -27,6 +27,7 @@ type Store interface {
 	SharingStore
 	RefreshStore
 	AuthRequestStore
+	NoticeStore
 	AttemptStore
 	AttemptReader
 	PermissionStore
@@ -53,10 +54,10 @@ type Store interface {
 // A Listener is an optional ability of a [Store] that several processes share: it
 // tells what others did.
 type Listener interface {
-	// Listen calls settled with the id of each auth request that any process
-	// settles, until ctx ends, and returns its error. It may miss some: who waits
-	// looks at the store now and then too.
-	Listen(ctx context.Context, settled func(authRequestID string)) error
+	// Listen calls changed with the id of each auth request that any process settles,
+	// or gives or takes a notice, until ctx ends, and returns its error. It may miss
+	// some: who waits looks at the store now and then too.
+	Listen(ctx context.Context, changed func(authRequestID string)) error
 }
 
 // A Page asks for one page of a list in ascending order of ids.
@@ -282,8 +283,8 @@ type SettledConnection struct {
 
 // AttemptStore keeps attempts.
 type AttemptStore interface {
-	// BeginAttempt stores an attempt of a pending request: [ErrConflict] if the
-	// request is settled, [ErrExpired] if its time is over.
+	// BeginAttempt stores an attempt of a pending request, and takes its notice away:
+	// [ErrConflict] if the request is settled, [ErrExpired] if its time is over.
 	BeginAttempt(ctx context.Context, cmd NewAttempt) error
 	// AdvanceAttempt moves the attempt with the state hash from one state to the
 	// next; of concurrent calls one wins. It returns [ErrStateInvalid] if there is

@@ -12,3 +12,12 @@ type AttemptReader interface {
 	// then the one with the greatest id.
 	LatestAttempt(ctx context.Context, owner Owner, authRequestID string) (Attempt, error)
 }
+
+// NoticeStore keeps what the latest attempt at an auth request came to.
+// AttemptStore.BeginAttempt takes it away.
+type NoticeStore interface {
+	// NoteAuthRequest gives a pending request of exactly this owner a notice, in place
+	// of an earlier one, and the time. It fails as AuthRequestStore.Settle does. A
+	// request has none once it is settled, or its time is over.
+	NoteAuthRequest(ctx context.Context, owner Owner, id string, notice AuthNotice) (AuthRequest, error)
+}

@@ -231,7 +231,7 @@ func (v *Vault) beginAttempt(ctx context.Context, actor Actor, req AuthRequest, 
 		return Redirect{}, err
 	}
 	event := v.requestEvent(EventConnectStarted, actor, req)
-	if err := v.store.BeginAttempt(ctx, NewAttempt{Attempt: attempt, TTL: v.opts.AttemptTTL, Event: event}); err != nil {
+	if err := v.storeAttempt(ctx, req, NewAttempt{Attempt: attempt, TTL: v.opts.AttemptTTL, Event: event}); err != nil {
 		return Redirect{}, fmt.Errorf("begin connect: %w", err)
 	}
 	return Redirect{URL: step.URL, CookieName: v.AttemptCookie(state), CookieValue: NewSecret(browser), CookieMaxAge: v.opts.AttemptTTL}, nil

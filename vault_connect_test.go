@@ -214,6 +214,53 @@ func TestC23ReconnectWithAnotherAccount(t *testing.T) {
 	}
 }
 
+// Whoever waits learns that the owner signed in with another account, and that they
+// try again; the tool goes on waiting.
+func TestC23WhoWaitsIsToldOfAnotherAccount(t *testing.T) {
+	r := newRig(t)
+	r.connect(t, "read")
+	req := r.mustAsk(t, "read", "write")
+	type outcome struct {
+		req tokenvault.AuthRequest
+		err error
+	}
+	waits := func(wait func() (tokenvault.AuthRequest, error)) <-chan outcome {
+		out := make(chan outcome, 1)
+		go func() {
+			req, err := wait()
+			out <- outcome{req, err}
+		}()
+		return out
+	}
+	end := waits(func() (tokenvault.AuthRequest, error) { return r.Wait(t.Context(), aliceAgent, req.ID) })
+	change := waits(func() (tokenvault.AuthRequest, error) { return r.WaitChange(t.Context(), aliceUser, req) })
+	r.flow.completed.Account = tokenvault.Account{ID: "acc-2", Label: "bob@mail.example"}
+	if _, err := r.finishAs(t, tokenvault.StartConnect{AuthRequestID: req.ID}); !errors.Is(err, tokenvault.ErrAccountMismatch) {
+		t.Fatalf("err = %v, want ErrAccountMismatch", err)
+	}
+	noted := <-change
+	if noted.err != nil || noted.req.Status != tokenvault.AuthPending || noted.req.Notice != tokenvault.NoticeOtherAccount || noted.req.NoticedAt.IsZero() {
+		t.Fatalf("told %+v, %v", noted.req, noted.err)
+	}
+	change = waits(func() (tokenvault.AuthRequest, error) { return r.WaitChange(t.Context(), aliceUser, noted.req) })
+	r.flow.completed.Account = tokenvault.Account{ID: "acc-1", Label: "alice@mail.example"}
+	ret := r.start(t, req.ID)
+	if cleared := <-change; cleared.err != nil || cleared.req.Notice != "" || cleared.req.Status.Settled() {
+		t.Errorf("of a new attempt is told %+v, %v", cleared.req, cleared.err)
+	}
+	select {
+	case early := <-end:
+		t.Errorf("the tool stopped waiting: %+v, %v", early.req, early.err)
+	default:
+	}
+	if _, err := r.FinishConnect(t.Context(), aliceUser, ret); err != nil {
+		t.Fatal(err)
+	}
+	if settled := <-end; settled.err != nil || settled.req.Status != tokenvault.AuthConnected || settled.req.Notice != "" {
+		t.Errorf("the end: %+v, %v", settled.req, settled.err)
+	}
+}
+
 func TestAMissingScopeIsASteppedUpUnion(t *testing.T) {
 	r := newRig(t)
 	first := r.connect(t, "read")

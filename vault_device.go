@@ -110,7 +110,7 @@ func (v *Vault) beginDevice(ctx context.Context, actor Actor, req AuthRequest, a
 	}
 	ttl := min(v.opts.AttemptTTL, code.ExpiresIn)
 	event := v.requestEvent(EventConnectStarted, actor, req)
-	if err := v.store.BeginAttempt(ctx, NewAttempt{Attempt: attempt, TTL: ttl, Event: event}); err != nil {
+	if err := v.storeAttempt(ctx, req, NewAttempt{Attempt: attempt, TTL: ttl, Event: event}); err != nil {
 		return Device{}, fmt.Errorf("begin connect: %w", err)
 	}
 	return Device{

@@ -213,10 +213,13 @@ func (v *Vault) exchange(ctx context.Context, actor Actor, req AuthRequest, ret 
 
 // keep stores the credential under the connection it belongs to and settles the
 // request, again if the connection changed in between. What the agent asks for is
-// permitted for ttl.
+// permitted for ttl. That it is another account's is noted in the request.
 func (v *Vault) keep(ctx context.Context, actor Actor, req AuthRequest, p Provider, app App, done Completed, ttl time.Duration) (AuthRequest, error) {
 	for range settleTries {
 		target, err := v.target(ctx, req, done.Account)
+		if errors.Is(err, ErrAccountMismatch) {
+			v.noteRequest(ctx, req, NoticeOtherAccount)
+		}
 		if err != nil {
 			return AuthRequest{}, err
 		}
@@ -233,6 +236,27 @@ func (v *Vault) keep(ctx context.Context, actor Actor, req AuthRequest, p Provid
 		}
 	}
 	return AuthRequest{}, fmt.Errorf("finish connect: %w", ErrConflict)
+}
+
+// noteRequest tells those who wait for a request what an attempt came to. The person who
+// made it is told anyway, so that a failure is no more than logged.
+func (v *Vault) noteRequest(ctx context.Context, req AuthRequest, notice AuthNotice) {
+	_, err := v.store.NoteAuthRequest(ctx, req.Owner, req.ID, notice)
+	switch {
+	case err == nil:
+		v.waiters.wake(req.ID)
+	case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrExpired) && !errors.Is(err, ErrNotFound):
+		v.log.WarnContext(ctx, "those who wait for an auth request are not told what an attempt came to", slog.Any("error", err))
+	}
+}
+
+// storeAttempt opens an attempt, which takes the request's notice away.
+func (v *Vault) storeAttempt(ctx context.Context, req AuthRequest, cmd NewAttempt) error {
+	err := v.store.BeginAttempt(ctx, cmd)
+	if err == nil && req.Notice != "" {
+		v.waiters.wake(req.ID)
+	}
+	return err
 }
 
 // target returns the connection to heal in place: the one that the request

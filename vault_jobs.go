@@ -84,7 +84,7 @@ func (v *Vault) keepDoingJobs(ctx context.Context) {
 	}
 }
 
-// listen wakes waiters in this process of requests that others settle.
+// listen wakes waiters in this process of requests that others settle or note.
 func (v *Vault) listen(ctx context.Context) {
 	l, ok := v.store.(Listener)
 	if !ok {

@@ -134,7 +134,7 @@ func (v *Vault) beginLogin(ctx context.Context, actor Actor, req AuthRequest, p 
 		}
 	}()
 	event := v.requestEvent(EventConnectStarted, actor, req)
-	if err := v.store.BeginAttempt(ctx, NewAttempt{Attempt: a, TTL: v.opts.LoginTTL + loginGrace, Event: event}); err != nil {
+	if err := v.storeAttempt(ctx, req, NewAttempt{Attempt: a, TTL: v.opts.LoginTTL + loginGrace, Event: event}); err != nil {
 		return BrowserLogin{}, fmt.Errorf("start login: %w", err)
 	}
 	a.State = AttemptBegun

@@ -145,6 +145,19 @@ func (v *Vault) AuthRequest(ctx context.Context, actor Actor, id string) (AuthRe
 // Wait returns the request once it is settled. If ctx ends first, it returns the
 // request as it last was, and the context's error.
 func (v *Vault) Wait(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
+	return v.await(ctx, actor, id, func(now AuthRequest) bool { return now.Status.Settled() })
+}
+
+// WaitChange is [Vault.Wait], and returns also once the request, as the caller saw it
+// last, has another notice or none any more.
+func (v *Vault) WaitChange(ctx context.Context, actor Actor, seen AuthRequest) (AuthRequest, error) {
+	return v.await(ctx, actor, seen.ID, func(now AuthRequest) bool {
+		return now.Status.Settled() || now.Notice != seen.Notice || !now.NoticedAt.Equal(seen.NoticedAt)
+	})
+}
+
+// await returns the request once it is as wanted.
+func (v *Vault) await(ctx context.Context, actor Actor, id string, wanted func(AuthRequest) bool) (AuthRequest, error) {
 	poll := time.NewTicker(waitPoll)
 	defer poll.Stop()
 	var last AuthRequest
@@ -155,7 +168,7 @@ func (v *Vault) Wait(ctx context.Context, actor Actor, id string) (AuthRequest, 
 			forget()
 			return last, ctx.Err()
 		}
-		if err != nil || req.Status.Settled() {
+		if err != nil || wanted(req) {
 			forget()
 			return req, err
 		}
@@ -295,17 +308,17 @@ func (v *Vault) requestEvent(kind EventKind, actor Actor, req AuthRequest) Event
 // waiters is ready to use.
 type waiters struct {
 	mu sync.Mutex // protects byID
-	// byID holds the channel that is closed when the request is settled, and how
-	// many wait for it.
+	// byID holds the channel that is closed when the request is settled or its notice
+	// changes, and how many wait for it.
 	byID map[string]*waiting
 }
 
 type waiting struct {
-	settled chan struct{}
+	changed chan struct{}
 	count   int
 }
 
-func (w *waiters) add(id string) (settled <-chan struct{}, forget func()) {
+func (w *waiters) add(id string) (changed <-chan struct{}, forget func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.byID == nil {
@@ -313,11 +326,11 @@ func (w *waiters) add(id string) (settled <-chan struct{}, forget func()) {
 	}
 	entry := w.byID[id]
 	if entry == nil {
-		entry = &waiting{settled: make(chan struct{})}
+		entry = &waiting{changed: make(chan struct{})}
 		w.byID[id] = entry
 	}
 	entry.count++
-	return entry.settled, func() { w.forget(id, entry) }
+	return entry.changed, func() { w.forget(id, entry) }
 }
 
 func (w *waiters) forget(id string, entry *waiting) {
@@ -332,7 +345,7 @@ func (w *waiters) wake(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if entry := w.byID[id]; entry != nil {
-		close(entry.settled)
+		close(entry.changed)
 		delete(w.byID, id)
 	}
 }

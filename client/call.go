@@ -193,9 +193,13 @@ func refusal(res *http.Response, text []byte) error {
 
 // requestOf returns the auth request that a payload tells of.
 func requestOf(p tokenvault.AuthRequiredPayload) tokenvault.AuthRequest {
-	return tokenvault.AuthRequest{
+	req := tokenvault.AuthRequest{
 		ID: p.AuthRequestID, Owner: tokenvault.Owner{OrganizationID: p.OrganizationID}, ProviderID: p.ProviderID, ProviderName: p.ProviderName, AuthMethod: p.AuthMethod,
 		ConnectionID: p.CredentialID, Reason: p.Reason, Scopes: p.RequiredScopes, ThreadID: p.ThreadID,
-		Status: p.Status, FailureCode: p.FailureCode, ConnectURL: p.ConnectURL, CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt,
+		Status: p.Status, FailureCode: p.FailureCode, Notice: p.Notice, ConnectURL: p.ConnectURL, CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt,
 	}
+	if p.NoticedAt != nil {
+		req.NoticedAt = *p.NoticedAt
+	}
+	return req
 }

@@ -183,31 +183,92 @@ func TestAStreamTellsTheEnd(t *testing.T) {
 	}
 	defer func() { _ = res.Body.Close() }()
 	lines := bufio.NewScanner(res.Body)
-	if status := nextStatus(t, lines); status != tokenvault.AuthPending {
-		t.Fatalf("first: %s", status)
+	if next := nextEvent(t, lines); next.Status != tokenvault.AuthPending {
+		t.Fatalf("first: %s", next.Status)
 	}
 	if _, err := r.Decline(t.Context(), person("alice"), req.ID); err != nil {
 		t.Fatal(err)
 	}
-	if status := nextStatus(t, lines); status != tokenvault.AuthDeclined {
-		t.Errorf("then: %s", status)
+	if next := nextEvent(t, lines); next.Status != tokenvault.AuthDeclined {
+		t.Errorf("then: %s", next.Status)
 	}
 	if lines.Scan() && lines.Text() != "" || lines.Scan() {
 		t.Error("the stream goes on after the end")
 	}
 }
 
-func nextStatus(t *testing.T, lines *bufio.Scanner) tokenvault.AuthRequestStatus {
+// Only people are told what is asked of them.
+func TestALongPollEndsWithANotice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.connect(t, "alice")
+		req := r.ask(t, "alice", "write")
+		path := "/v1/auth-requests/" + req.ID + "?wait=30s"
+		key, polled := r.agentKey(t, "alice"), make(chan answer, 1)
+		go func() { polled <- r.with(key, "GET", path, "") }()
+		synctest.Wait()
+		begun := time.Now()
+		r.flow.account = "2"
+		r.back("alice", r.leave(t, "alice", req.ID, ""), "code=code")
+		if a := <-polled; a.json(t, "notice") != "account_mismatch" || a.json(t, "status") != "pending" || a.json(t, "asks") != nil || time.Since(begun) > 0 {
+			t.Errorf("after %s: %s", time.Since(begun), a.text)
+		}
+		if a := r.with(key, "GET", path, ""); a.json(t, "notice") != "account_mismatch" || time.Since(begun) != 30*time.Second {
+			t.Errorf("what is known already answers after %s: %s", time.Since(begun), a.text)
+		}
+	})
+}
+
+func TestAStreamTellsOfAnotherAccount(t *testing.T) {
+	r := newRig(t)
+	r.connect(t, "alice")
+	req := r.ask(t, "alice", "write")
+	server := httptest.NewServer(r.browser)
+	defer server.Close()
+	call, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+r.Mount()+"/auth-requests/"+req.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call.Header.Set("Accept", "text/event-stream")
+	call.Header.Set("Test-User", "alice")
+	res, err := server.Client().Do(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	lines := bufio.NewScanner(res.Body)
+	if first := nextEvent(t, lines); first.Notice != "" || first.Asks == nil || *first.Asks != (asks{"assistant", tokenvault.ReleaseToken}) {
+		t.Fatalf("first: %+v, asks %+v", first, first.Asks)
+	}
+	r.flow.account = "2"
+	if back := r.back("alice", r.leave(t, "alice", req.ID, ""), "code=code"); !strings.HasSuffix(back.Header.Get("Location"), "error=account_mismatch") {
+		t.Fatalf("the callback led to %s", back.Header.Get("Location"))
+	}
+	noted := nextEvent(t, lines)
+	if noted.Status != tokenvault.AuthPending || noted.Notice != tokenvault.NoticeOtherAccount || noted.NoticedAt == nil {
+		t.Errorf("then: %+v", noted)
+	}
+	r.flow.account = "1"
+	s := r.leave(t, "alice", req.ID, "")
+	if next := nextEvent(t, lines); next.Status != tokenvault.AuthPending || next.Notice != "" || next.NoticedAt != nil {
+		t.Errorf("of a new attempt: %+v", next)
+	}
+	r.back("alice", s, "code=code")
+	if last := nextEvent(t, lines); last.Status != tokenvault.AuthConnected {
+		t.Errorf("last: %+v", last)
+	}
+}
+
+func nextEvent(t *testing.T, lines *bufio.Scanner) (next authRequestOutput) {
 	t.Helper()
 	for lines.Scan() {
 		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-			var payload tokenvault.AuthRequiredPayload
-			if err := json.Unmarshal([]byte(data), &payload); err != nil {
+			if err := json.Unmarshal([]byte(data), &next); err != nil {
 				t.Fatal(err)
 			}
-			return payload.Status
+			return next
 		}
 	}
 	t.Fatal("the stream ended")
-	return ""
+	return next
 }

@@ -18,8 +18,26 @@ const (
 	pingEvery = 15 * time.Second
 )
 
-// authRequestOutput is the payload that is the same on every surface.
-type authRequestOutput = tokenvault.AuthRequiredPayload
+// authRequestOutput is the payload that is the same on every surface; and, for the
+// person who decides, what they would allow.
+type authRequestOutput struct {
+	tokenvault.AuthRequiredPayload
+	Asks *asks `json:"asks,omitempty" jsonschema:"which agent asks, and in which form it would get to use the account: told to the owner only; absent without an agent"`
+}
+
+type asks struct {
+	Agent   string             `json:"agent"`
+	Release tokenvault.Release `json:"release"`
+}
+
+// requestOutput is req as actor may see it.
+func requestOutput(actor tokenvault.Actor, req tokenvault.AuthRequest) authRequestOutput {
+	out := authRequestOutput{AuthRequiredPayload: req.Payload()}
+	if actor.Kind == tokenvault.ActorUser && req.AgentID != "" {
+		out.Asks = &asks{req.AgentID, req.Release}
+	}
+	return out
+}
 
 type authRequestInput struct {
 	ownerQuery
@@ -27,8 +45,8 @@ type authRequestInput struct {
 	Wait string `query:"wait"`
 }
 
-// showAuthRequest answers with the request: at once, when it is settled or the
-// wait is over, or as a stream of events.
+// showAuthRequest answers with the request: at once; when it is settled, its notice
+// changes or the wait is over; or as a stream of events.
 func showAuthRequest(a *api, w http.ResponseWriter, r *http.Request) {
 	actor, in, err := prepare[authRequestInput](a, r)
 	if err != nil {
@@ -50,12 +68,12 @@ func showAuthRequest(a *api, w http.ResponseWriter, r *http.Request) {
 		if wait > 0 && !req.Status.Settled() {
 			ctx, cancel := context.WithTimeout(r.Context(), wait)
 			defer cancel()
-			if req, err = a.vault.Wait(ctx, actor, in.ID); err != nil && ctx.Err() == nil {
+			if req, err = a.vault.WaitChange(ctx, actor, req); err != nil && ctx.Err() == nil {
 				a.fail(w, r, err)
 				return
 			}
 		}
-		writeJSON(w, http.StatusOK, req.Payload())
+		writeJSON(w, http.StatusOK, requestOutput(actor, req))
 	}
 }
 
@@ -70,32 +88,25 @@ func waitOf(text string) (time.Duration, error) {
 	return min(wait, maxWait), nil
 }
 
-// stream sends the request as it is, then as it ends. The truth is the plain GET:
-// a client that loses the stream asks again.
+// stream sends the request as it is, whenever its notice changes, and as it ends. The
+// truth is the plain GET: a client that loses the stream asks again.
 func (a *api) stream(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
-	if err := send(w, out, req); err != nil || req.Status.Settled() {
+	if err := send(w, out, requestOutput(actor, req)); err != nil || req.Status.Settled() {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	settled := make(chan tokenvault.AuthRequest, 1)
-	go func() {
-		defer close(settled)
-		if req, err := a.vault.Wait(ctx, actor, req.ID); err == nil {
-			settled <- req
-		}
-	}()
+	changes := a.changes(ctx, actor, req)
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
 		select {
-		case req, ok := <-settled:
-			if ok {
-				_ = send(w, out, req)
+		case req, ok := <-changes:
+			if !ok || send(w, out, requestOutput(actor, req)) != nil {
+				return
 			}
-			return
 		case <-ping.C:
 			if _, err := fmt.Fprint(w, ": ping\n\n"); err != nil || out.Flush() != nil {
 				return
@@ -104,8 +115,28 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, actor tokenvault.Ac
 	}
 }
 
-func send(w http.ResponseWriter, out *http.ResponseController, req tokenvault.AuthRequest) error {
-	data, err := json.Marshal(req.Payload())
+// changes tells what becomes of a request, until it is settled or ctx ends.
+func (a *api) changes(ctx context.Context, actor tokenvault.Actor, req tokenvault.AuthRequest) <-chan tokenvault.AuthRequest {
+	changes := make(chan tokenvault.AuthRequest)
+	go func() {
+		defer close(changes)
+		for !req.Status.Settled() {
+			var err error
+			if req, err = a.vault.WaitChange(ctx, actor, req); err != nil {
+				return
+			}
+			select {
+			case changes <- req:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return changes
+}
+
+func send(w http.ResponseWriter, out *http.ResponseController, req authRequestOutput) error {
+	data, err := json.Marshal(req)
 	if err != nil {
 		return err
 	}
@@ -130,7 +161,7 @@ func openAuthRequest(ctx context.Context, v *tokenvault.Vault, actor tokenvault.
 	req, err := v.RequestConnect(ctx, actor, tokenvault.ConnectRequest{
 		ProviderID: in.ProviderID, Scopes: in.Scopes, ConnectionID: in.ConnectionID, ThreadID: in.ThreadID, Organization: in.Organization,
 	})
-	return req.Payload(), err
+	return requestOutput(actor, req), err
 }
 
 type idInput struct {
@@ -142,7 +173,7 @@ func declineAuthRequest(ctx context.Context, v *tokenvault.Vault, actor tokenvau
 	if errors.Is(err, tokenvault.ErrConflict) { // settled already: say how
 		req, err = v.AuthRequest(ctx, actor, in.ID)
 	}
-	return req.Payload(), err
+	return requestOutput(actor, req), err
 }
 
 type completeInput struct {
@@ -163,7 +194,7 @@ func completeConnect(ctx context.Context, v *tokenvault.Vault, actor tokenvault.
 	if err != nil {
 		return completeOutput{}, err
 	}
-	return completeOutput{done.Request.Payload(), nextURL(v, done)}, nil
+	return completeOutput{requestOutput(actor, done.Request), nextURL(v, done)}, nil
 }
 
 // nextURL is where a browser goes after a connect: back to the host, or to the

@@ -32,14 +32,15 @@ type loginRow struct {
 	CurrentURL    string                  `json:"currentUrl,omitempty" jsonschema:"of the active tab, without query and fragment"`
 	EndsAt        *time.Time              `json:"endsAt,omitempty"`
 	Notice        tokenvault.LoginNotice  `json:"notice,omitempty" jsonschema:"checking, not_signed_in, unavailable or account_mismatch"`
+	UsageMode     tokenvault.UsageMode    `json:"usageMode" jsonschema:"session: agents get to use the browser itself, which stays open"`
 	Viewable      bool                    `json:"viewable" jsonschema:"whether the live view shows it"`
 	LiveViewURL   *string                 `json:"liveViewUrl" jsonschema:"the page on which the user sees the browser; null: it is a window on the server"`
 }
 
-func loginRowOf(v *tokenvault.Vault, l tokenvault.BrowserLogin) loginRow {
+func loginRowOf(v *tokenvault.Vault, actor tokenvault.Actor, l tokenvault.BrowserLogin) loginRow {
 	return loginRow{
 		SessionID: l.ID, CredentialID: l.ConnectionID, ProviderID: l.Provider.ID, ProviderName: l.Provider.Name,
-		AuthRequest: l.Request.Payload(), Phase: l.Status.Phase, Position: l.Status.Position,
+		AuthRequest: requestOutput(actor, l.Request), UsageMode: l.Provider.UsageMode, Phase: l.Status.Phase, Position: l.Status.Position,
 		Authenticated: l.Status.Authenticated, CurrentURL: l.Status.CurrentURL, EndsAt: instant(l.Status.EndsAt), Notice: l.Notice,
 		Viewable: l.Viewable, LiveViewURL: liveViewURL(v, l),
 	}
@@ -216,7 +217,7 @@ func beginLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor
 	l, err := v.StartLogin(ctx, actor, tokenvault.StartLogin{
 		StartConnect: tokenvault.StartConnect{AuthRequestID: in.ID, NewAccount: in.NewAccount}, Again: in.Again, Width: in.Width, Height: in.Height,
 	})
-	return loginRowOf(v, l), err
+	return loginRowOf(v, actor, l), err
 }
 
 func latestLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in idInput) (loginRow, error) {
@@ -224,7 +225,7 @@ func latestLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Acto
 		return loginRow{}, err
 	}
 	l, err := v.LoginOf(ctx, actor, in.ID)
-	return loginRowOf(v, l), err
+	return loginRowOf(v, actor, l), err
 }
 
 func (in idInput) session() string { return in.ID }
@@ -234,7 +235,7 @@ func showLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor,
 		return loginRow{}, err
 	}
 	l, err := v.Login(ctx, actor, in.ID)
-	return loginRowOf(v, l), err
+	return loginRowOf(v, actor, l), err
 }
 
 func finishLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in idInput) (loginRow, error) {
@@ -242,7 +243,7 @@ func finishLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Acto
 		return loginRow{}, err
 	}
 	l, err := v.FinishLogin(ctx, actor, in.ID)
-	return loginRowOf(v, l), err
+	return loginRowOf(v, actor, l), err
 }
 
 func cancelLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in idInput) (loginRow, error) {
@@ -250,7 +251,7 @@ func cancelLogin(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Acto
 		return loginRow{}, err
 	}
 	l, err := v.CancelLogin(ctx, actor, in.ID)
-	return loginRowOf(v, l), err
+	return loginRowOf(v, actor, l), err
 }
 
 type ticketOutput struct {

@@ -77,7 +77,9 @@ func newDocument(t *testing.T) *document {
 	enum[tokenvault.ActorKind](d, tokenvault.ActorUser, tokenvault.ActorAgent, tokenvault.ActorBackend, tokenvault.ActorAdmin, tokenvault.ActorSystem)
 	enum[tokenvault.KeyState](d, tokenvault.KeyActive, tokenvault.KeyExpired, tokenvault.KeyRevoked)
 	enum(d, allScopes()...)
-	d.component(reflect.TypeFor[tokenvault.AuthRequiredPayload](), "AuthRequest")
+	enum[tokenvault.AuthNotice](d, tokenvault.NoticeOtherAccount)
+	d.component(reflect.TypeFor[authRequestOutput](), "AuthRequest")
+	d.named[reflect.TypeFor[tokenvault.AuthRequiredPayload]()] = d.named[reflect.TypeFor[authRequestOutput]()]
 	d.component(reflect.TypeFor[problem](), "Problem")
 	d.component(reflect.TypeFor[tokenvault.Provider](), "ProviderDefinition")
 	for _, named := range []reflect.Type{

@@ -235,6 +235,9 @@ func TestC23AKeyOfAnotherAccountIsRefused(t *testing.T) {
 		if _, err := r.SubmitConnect(t.Context(), aliceUser, tokenvault.SubmitConnect{AuthRequestID: again.ID, Values: values(nextKey)}); !errors.Is(err, tokenvault.ErrAccountMismatch) {
 			t.Errorf("err = %v, want ErrAccountMismatch", err)
 		}
+		if noted, err := r.AuthRequest(t.Context(), aliceUser, again.ID); err != nil || noted.Notice != tokenvault.NoticeOtherAccount {
+			t.Errorf("who waits is told %q, %v", noted.Notice, err)
+		}
 		access, err := r.resolve(t, tokenvault.ReleaseToken)
 		if err != nil {
 			t.Fatal(err)

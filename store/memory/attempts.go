@@ -35,6 +35,8 @@ func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) err
 		a.PollAt = now.Add(a.Interval)
 	}
 	s.attempts[a.StateHash] = a
+	r.Notice, r.NoticedAt = "", time.Time{}
+	s.keepRequest(r)
 	s.write(now, cmd.Event)
 	return nil
 }

@@ -54,6 +54,7 @@ func expire(r *tokenvault.AuthRequest, now time.Time) bool {
 		return false
 	}
 	r.Status, r.SettledAt = tokenvault.AuthExpired, now
+	r.Notice, r.NoticedAt = "", time.Time{}
 	return true
 }
 
@@ -78,6 +79,7 @@ func (s *Store) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (
 		s.keepExpired(r, now)
 	}
 	req.Status, req.FailureCode = tokenvault.AuthPending, ""
+	req.Notice, req.NoticedAt = "", time.Time{}
 	req.CreatedAt, req.ExpiresAt, req.SettledAt = now, now.Add(cmd.TTL), time.Time{}
 	s.keepRequest(req)
 	s.tell(now, tokenvault.MessageOfRequest(req))
@@ -131,6 +133,7 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		return tokenvault.AuthRequest{}, failed("settle auth request", err)
 	}
 	r.Status, r.FailureCode, r.SettledAt = cmd.Status, cmd.FailureCode, now
+	r.Notice, r.NoticedAt = "", time.Time{}
 	if id := settledConnectionID(cmd); id != "" {
 		r.ConnectionID = id
 	}
@@ -144,6 +147,25 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		s.grant(*cmd.Permission, cmd.PermissionTTL, now)
 	}
 	s.write(now, cmd.Events...)
+	return copyRequest(r), nil
+}
+
+// NoteAuthRequest implements [tokenvault.NoticeStore].
+func (s *Store) NoteAuthRequest(ctx context.Context, owner tokenvault.Owner, id string, notice tokenvault.AuthNotice) (tokenvault.AuthRequest, error) {
+	now, unlock, err := s.lock(ctx, "note auth request")
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	defer unlock()
+	r, err := s.request(owner, id)
+	if err == nil {
+		err = pending(r, now)
+	}
+	if err != nil {
+		return tokenvault.AuthRequest{}, failed("note auth request", err)
+	}
+	r.Notice, r.NoticedAt = notice, now
+	s.keepRequest(r)
 	return copyRequest(r), nil
 }
 

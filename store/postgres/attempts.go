@@ -39,7 +39,12 @@ const sqlInsertAttempt = `INSERT INTO tv.attempts (` + attemptColumns + `)
 func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) error {
 	return s.write(ctx, "begin attempt", cmd.Attempt.Owner.Tenant, func(t *tx) error {
 		a := cmd.Attempt
-		if _, err := t.pending(ctx, a.Owner, a.AuthRequestID); err != nil {
+		req, err := t.pending(ctx, a.Owner, a.AuthRequestID)
+		if err == nil && req.Notice != "" {
+			_, err = t.exec(ctx, sqlNote, a.Owner.Tenant, a.AuthRequestID, "", nil)
+			t.tell(a.AuthRequestID)
+		}
+		if err != nil {
 			return err
 		}
 		args := append([]any{

@@ -14,18 +14,22 @@ import (
 // authRequestColumns is for scanAuthRequest.
 const authRequestColumns = `tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
 	connection_id, reason, scopes, release, run_id, thread_id, status, failure_code, connect_url,
-	created_at, expires_at, settled_at`
+	created_at, expires_at, settled_at, notice, noticed_at`
 
 func scanAuthRequest(from row) (tokenvault.AuthRequest, error) {
 	var r tokenvault.AuthRequest
-	var settled *time.Time
+	var settled, noticed *time.Time
 	err := from.Scan(&r.Owner.Tenant, &r.ID, &r.Owner.OrganizationID, &r.Owner.UserID, &r.AgentID, &r.ProviderID, &r.ProviderName,
 		(*string)(&r.AuthMethod), &r.ConnectionID, (*string)(&r.Reason), &r.Scopes, (*string)(&r.Release), &r.RunID, &r.ThreadID,
-		(*string)(&r.Status), &r.FailureCode, &r.ConnectURL, &r.CreatedAt, &r.ExpiresAt, &settled)
+		(*string)(&r.Status), &r.FailureCode, &r.ConnectURL, &r.CreatedAt, &r.ExpiresAt, &settled,
+		(*string)(&r.Notice), &noticed)
 	if err != nil {
 		return tokenvault.AuthRequest{}, err
 	}
-	r.CreatedAt, r.ExpiresAt, r.SettledAt = r.CreatedAt.UTC(), r.ExpiresAt.UTC(), timeOf(settled)
+	r.CreatedAt, r.ExpiresAt, r.SettledAt, r.NoticedAt = r.CreatedAt.UTC(), r.ExpiresAt.UTC(), timeOf(settled), timeOf(noticed)
+	if r.Status.Settled() { // what stands in its row counts no more
+		r.Notice, r.NoticedAt = "", time.Time{}
+	}
 	return r, nil
 }
 
@@ -35,7 +39,7 @@ const (
 		RETURNING ` + authRequestColumns
 	// sqlInsertAuthRequest inserts nothing if the same request is pending already.
 	sqlInsertAuthRequest = `INSERT INTO tv.auth_requests (request_key, ` + authRequestColumns + `)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'pending', '', $16, $17, $18, NULL)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'pending', '', $16, $17, $18, NULL, '', NULL)
 		ON CONFLICT (tenant, request_key) WHERE status = 'pending' DO NOTHING
 		RETURNING ` + authRequestColumns
 	sqlPendingByKey = `SELECT ` + authRequestColumns + ` FROM tv.auth_requests
@@ -88,7 +92,7 @@ const (
 	sqlReadAuthRequest = `SELECT tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
 			connection_id, reason, scopes, release, run_id, thread_id,
 			CASE WHEN status = 'pending' AND expires_at <= coalesce($1::timestamptz, clock_timestamp()) THEN 'expired' ELSE status END,
-			failure_code, connect_url, created_at, expires_at, settled_at
+			failure_code, connect_url, created_at, expires_at, settled_at, notice, noticed_at
 		FROM tv.auth_requests WHERE tenant = $2 AND id = $3`
 	sqlGetAuthRequest  = sqlReadAuthRequest + ` AND organization_id = $4 AND user_id = $5`
 	sqlLockAuthRequest = sqlGetAuthRequest + ` FOR NO KEY UPDATE`
@@ -155,6 +159,27 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		return tokenvault.AuthRequest{}, err
 	}
 	return settled, nil
+}
+
+const sqlNote = `UPDATE tv.auth_requests SET notice = $3, noticed_at = $4 WHERE tenant = $1 AND id = $2 RETURNING ` + authRequestColumns
+
+// NoteAuthRequest implements [tokenvault.NoticeStore].
+func (s *Store) NoteAuthRequest(ctx context.Context, owner tokenvault.Owner, id string, notice tokenvault.AuthNotice) (tokenvault.AuthRequest, error) {
+	var noted tokenvault.AuthRequest
+	err := s.write(ctx, "note auth request", owner.Tenant, func(t *tx) error {
+		_, err := t.pending(ctx, owner, id)
+		if err == nil {
+			noted, err = scanAuthRequest(t.row(ctx, sqlNote, owner.Tenant, id, string(notice), t.now))
+		}
+		if err == nil {
+			t.tell(id)
+		}
+		return err
+	})
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	return noted, nil
 }
 
 // settleParts stores the connection and the permission that come of a request,

@@ -24,10 +24,10 @@ var errDeaf = errors.New("LISTEN delivers nothing on this connection: name the s
 // Listen implements [tokenvault.Listener] by LISTEN on one connection of its own,
 // for as long as ctx lasts. It connects again whenever that breaks, and makes sure
 // by calls to itself that it hears.
-func (s *Store) Listen(ctx context.Context, settled func(authRequestID string)) error {
+func (s *Store) Listen(ctx context.Context, changed func(authRequestID string)) error {
 	pause := time.Second
 	for ctx.Err() == nil {
-		heard, err := s.listenOnce(ctx, settled)
+		heard, err := s.listenOnce(ctx, changed)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -45,11 +45,11 @@ func (s *Store) Listen(ctx context.Context, settled func(authRequestID string)) 
 	return ctx.Err()
 }
 
-// channel is what settlements are told on. Other schemas of the database have
+// channel is what changes of requests are told on. Other schemas of the database have
 // their own.
 func (s *Store) channel() string { return "tokenvault_" + strings.Trim(s.prefix, `".`) }
 
-func (s *Store) listenOnce(ctx context.Context, settled func(string)) (heard bool, err error) {
+func (s *Store) listenOnce(ctx context.Context, changed func(string)) (heard bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, s.listenConfig)
 	if err != nil {
 		return false, err
@@ -63,11 +63,11 @@ func (s *Store) listenOnce(ctx context.Context, settled func(string)) (heard boo
 		if err := s.notify(ctx, call); err != nil {
 			return heard, err
 		}
-		if err := hear(ctx, conn, hearTimeout, call, settled); err != nil {
+		if err := hear(ctx, conn, hearTimeout, call, changed); err != nil {
 			return heard, err
 		}
 		heard = true
-		if err := hear(ctx, conn, hearEvery, "", settled); err != nil && !errors.Is(err, errDeaf) {
+		if err := hear(ctx, conn, hearEvery, "", changed); err != nil && !errors.Is(err, errDeaf) {
 			return heard, err
 		}
 	}
@@ -75,7 +75,7 @@ func (s *Store) listenOnce(ctx context.Context, settled func(string)) (heard boo
 
 // hear passes on what is heard until call is, or fails with errDeaf when the time
 // is over.
-func hear(ctx context.Context, conn *pgx.Conn, atMost time.Duration, call string, settled func(string)) error {
+func hear(ctx context.Context, conn *pgx.Conn, atMost time.Duration, call string, changed func(string)) error {
 	wait, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	for {
@@ -88,7 +88,7 @@ func hear(ctx context.Context, conn *pgx.Conn, atMost time.Duration, call string
 		case n.Payload == call:
 			return nil
 		case !strings.HasPrefix(n.Payload, "call "):
-			settled(n.Payload)
+			changed(n.Payload)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (s *Store) notify(ctx context.Context, payload string) error {
 	})
 }
 
-// tell has the settlement of a request told when the transaction is committed. An
+// tell has the settlement of a request, or that its notice changed, told when the transaction is committed. An
 // id grants nothing, so that it may be heard by every role of the database.
 func (t *tx) tell(ids ...string) {
 	for _, id := range ids {

@@ -38,7 +38,11 @@ const sqlInsertAttempt = `INSERT INTO attempts (` + attemptColumns + `)
 func (s *Store) BeginAttempt(ctx context.Context, cmd tokenvault.NewAttempt) error {
 	return s.write(ctx, "begin attempt", func(t *tx) error {
 		a := cmd.Attempt
-		if _, err := t.pending(ctx, a.Owner, a.AuthRequestID); err != nil {
+		req, err := t.pending(ctx, a.Owner, a.AuthRequestID)
+		if err == nil && req.Notice != "" {
+			_, err = t.exec(ctx, sqlNote, "", 0, a.Owner.Tenant, a.AuthRequestID)
+		}
+		if err != nil {
 			return err
 		}
 		args := append([]any{

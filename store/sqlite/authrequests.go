@@ -13,19 +13,23 @@ import (
 // authRequestColumns is for scanAuthRequest.
 const authRequestColumns = `tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
 	connection_id, reason, scopes, release, run_id, thread_id, status, failure_code, connect_url,
-	created_at, expires_at, settled_at`
+	created_at, expires_at, settled_at, notice, noticed_at`
 
 func scanAuthRequest(from row) (tokenvault.AuthRequest, error) {
 	var r tokenvault.AuthRequest
 	var scopes string
-	var created, expires, settled int64
+	var created, expires, settled, noticed int64
 	err := from.Scan(&r.Owner.Tenant, &r.ID, &r.Owner.OrganizationID, &r.Owner.UserID, &r.AgentID, &r.ProviderID, &r.ProviderName,
 		(*string)(&r.AuthMethod), &r.ConnectionID, (*string)(&r.Reason), &scopes, (*string)(&r.Release), &r.RunID, &r.ThreadID,
-		(*string)(&r.Status), &r.FailureCode, &r.ConnectURL, &created, &expires, &settled)
+		(*string)(&r.Status), &r.FailureCode, &r.ConnectURL, &created, &expires, &settled,
+		(*string)(&r.Notice), &noticed)
 	if err != nil {
 		return tokenvault.AuthRequest{}, err
 	}
-	r.CreatedAt, r.ExpiresAt, r.SettledAt = timeOf(created), timeOf(expires), timeOf(settled)
+	r.CreatedAt, r.ExpiresAt, r.SettledAt, r.NoticedAt = timeOf(created), timeOf(expires), timeOf(settled), timeOf(noticed)
+	if r.Status.Settled() { // what stands in its row counts no more
+		r.Notice, r.NoticedAt = "", time.Time{}
+	}
 	r.Scopes, err = scopesOf(scopes)
 	return r, err
 }
@@ -37,7 +41,7 @@ const (
 	sqlPendingByKey = `SELECT ` + authRequestColumns + ` FROM auth_requests
 		WHERE tenant = ? AND request_key = ? AND status = 'pending'`
 	sqlInsertAuthRequest = `INSERT INTO auth_requests (request_key, ` + authRequestColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, ?, ?, 0)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', '', ?, ?, ?, 0, '', 0)
 		RETURNING ` + authRequestColumns
 )
 
@@ -80,7 +84,7 @@ func (t *tx) insertAuthRequest(ctx context.Context, key string, cmd tokenvault.N
 const (
 	sqlReadAuthRequest = `SELECT tenant, id, organization_id, user_id, agent_id, provider_id, provider_name, auth_method,
 		connection_id, reason, scopes, release, run_id, thread_id, iif(over, 'expired', status), failure_code, connect_url,
-		created_at, expires_at, settled_at
+		created_at, expires_at, settled_at, notice, noticed_at
 	FROM (SELECT *, status = 'pending' AND expires_at <= ` + sqlNow + ` AS over FROM auth_requests
 		WHERE tenant = ?2 AND id = ?3`
 	sqlGetAuthRequest  = sqlReadAuthRequest + ` AND organization_id = ?4 AND user_id = ?5)`
@@ -150,6 +154,24 @@ func (s *Store) Settle(ctx context.Context, cmd tokenvault.Settlement) (tokenvau
 		return tokenvault.AuthRequest{}, err
 	}
 	return settled, nil
+}
+
+const sqlNote = `UPDATE auth_requests SET notice = ?, noticed_at = ? WHERE tenant = ? AND id = ? RETURNING ` + authRequestColumns
+
+// NoteAuthRequest implements [tokenvault.NoticeStore].
+func (s *Store) NoteAuthRequest(ctx context.Context, owner tokenvault.Owner, id string, notice tokenvault.AuthNotice) (tokenvault.AuthRequest, error) {
+	var noted tokenvault.AuthRequest
+	err := s.write(ctx, "note auth request", func(t *tx) error {
+		_, err := t.pending(ctx, owner, id)
+		if err == nil {
+			noted, err = scanAuthRequest(t.QueryRowContext(ctx, sqlNote, string(notice), t.now, owner.Tenant, id))
+		}
+		return err
+	})
+	if err != nil {
+		return tokenvault.AuthRequest{}, err
+	}
+	return noted, nil
 }
 
 // settleParts stores the connection and the permission that come of a request,

@@ -130,6 +130,7 @@ func (g *generator) next() (string, command) {
 	}{
 		{"OpenOrJoin", 5, g.open},
 		{"Settle", 8, g.settle},
+		{"NoteAuthRequest", 3, g.note},
 		{"BeginAttempt", 3, g.attempt},
 		{"AdvanceAttempt", 4, g.advance},
 		{"HandOver", 2, g.handOver},
@@ -255,6 +256,17 @@ func (g *generator) permission(req tokenvault.AuthRequest, c *tokenvault.Settled
 	}
 	g.permissions = append(g.permissions, p)
 	return &p
+}
+
+func (g *generator) note() command {
+	req, ok := pick(g, g.requests)
+	if !ok {
+		return g.open()
+	}
+	owner := g.of(req.Owner)
+	return func(t *testing.T, s tokenvault.Store) (any, error) {
+		return s.NoteAuthRequest(t.Context(), owner, req.ID, tokenvault.NoticeOtherAccount)
+	}
 }
 
 func (g *generator) attempt() command {

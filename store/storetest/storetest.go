@@ -49,6 +49,7 @@ func Run(t *testing.T, newStore func(t *testing.T, clock func() time.Time) token
 		{"naming", namingCases()},
 		{"refresh", refreshCases()},
 		{"requests", requestCases()},
+		{"notices", noticeCases()},
 		{"settle", settleCases()},
 		{"heal", healCases()},
 		{"attempts", attemptCases()},

@@ -919,6 +919,12 @@ export interface components {
             updatedAt: string;
         };
         AuthRequest: {
+            /** @description which agent asks, and in which form it would get to use the account: told to the owner only; absent without an agent */
+            asks?: null | {
+                agent: string;
+                /** @enum {string} */
+                release: "inject" | "token";
+            };
             /** @enum {string} */
             authMethod: "oauth2" | "browser_login" | "api_key";
             authRequestId: string;
@@ -930,6 +936,10 @@ export interface components {
             expiresAt: string;
             failureCode?: string;
             message: string;
+            /** @enum {string} */
+            notice?: "account_mismatch";
+            /** Format: date-time */
+            noticedAt?: null | string;
             organizationId?: string;
             providerId: string;
             providerName: string;
@@ -1058,6 +1068,11 @@ export interface components {
             providerId: string;
             providerName: string;
             sessionId: string;
+            /**
+             * @description session: agents get to use the browser itself, which stays open
+             * @enum {string}
+             */
+            usageMode: "token" | "session";
             /** @description whether the live view shows it */
             viewable: boolean;
         };
