@@ -58,8 +58,8 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, actor tokenvault.
 	if len(returnTo) > maxReturnTo {
 		return &tokenvault.FieldError{Field: fieldReturnTo, Reason: "is too long"}
 	}
-	other := plan.Connecting == tokenvault.WayEnter && r.URL.Query().Get(fieldAccount) == accountNew
-	view := enterView(plan, returnTo, other)
+	other := plan.Connecting != tokenvault.WayConfirm && r.URL.Query().Get(fieldAccount) == accountNew
+	view := planView(plan, returnTo, other)
 	if actor.Kind == tokenvault.ActorVisitor { // who cannot be proven decides nothing here
 		view.DeclineAction, view.DeclineMeaning = "", textVisitor
 	}

@@ -95,6 +95,11 @@ func TestC23TheOtherAccountIsOfferedAsANewOne(t *testing.T) {
 	}
 	page := r.get(path + "?error=account_mismatch")
 	checkGolden(t, "ask_other_account", 200, page)
+	// An application leads to that by a link.
+	other := body(t, r.get(path+"?account=new&returnTo=/done"))
+	if !strings.Contains(other, `name="account" value="new"`) || !strings.Contains(other, `action="`+path+`/confirm"`) || !strings.Contains(other, "beside the one that is there") || strings.Contains(other, "octocat") {
+		t.Errorf("page for another account:\n%s", other)
+	}
 	r.flow.account = tokenvault.Account{ID: "2", Label: "hubot"}
 	done := r.comeBack(t, r.post(path+"/confirm", url.Values{"account": {"new"}}))
 	if done.Request.Status != tokenvault.AuthConnected || done.Request.ConnectionID == first.ConnectionID {
@@ -119,6 +124,9 @@ func TestAnotherAccountInsteadOfAChoice(t *testing.T) {
 	r.connectOwn(t, "2", "octocat-at-work", "repo")
 	req := r.ask(t, alice, "bot", tokenvault.ReleaseInject, "repo")
 	r.flow.account = tokenvault.Account{ID: "3", Label: "hubot"}
+	if page := body(t, r.get("/connect/"+req.ID+"?account=new")); strings.Contains(page, `type="radio"`) || !strings.Contains(page, `action="/connect/`+req.ID+`/confirm"`) {
+		t.Errorf("page for another account:\n%s", page)
+	}
 	done := r.comeBack(t, r.post("/connect/"+req.ID+"/confirm", url.Values{"account": {"new"}, "permissionTtl": {"1h"}}))
 	p := r.only(t)
 	if done.Request.Status != tokenvault.AuthConnected || p.ConnectionID != done.Request.ConnectionID || !p.ExpiresAt.Equal(r.now.Add(time.Hour)) {

@@ -23,6 +23,7 @@ const (
 	textChoices        = "Accounts"
 	textUnnamedAccount = "Account without a name"
 	textOther          = "Connect another account"
+	textBeside         = "A new one is connected beside the one that is there, which stays as it is."
 
 	textDecline    = "Decline"
 	textNothingYet = "Nothing has been stored. If you did not mean to do this, close this window."

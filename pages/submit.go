@@ -54,8 +54,8 @@ func (v *ask) enter(plan tokenvault.ConnectPlan) {
 	v.ScopesTitle, v.Next, v.Submit = "", textSubmitNext, textSubmit
 }
 
-// enterView is the form for a plan; for another account than the plan's if other.
-func enterView(plan tokenvault.ConnectPlan, returnTo string, other bool) ask {
+// planView shows a plan; for another account than the plan's if other.
+func planView(plan tokenvault.ConnectPlan, returnTo string, other bool) ask {
 	if other {
 		plan.Way, plan.Account = plan.Connecting, tokenvault.Account{}
 		plan.Request.Reason = tokenvault.ReasonMissing
@@ -63,6 +63,9 @@ func enterView(plan tokenvault.ConnectPlan, returnTo string, other bool) ask {
 	view := askView(plan, returnTo)
 	if other {
 		view.Why = ""
+		if plan.Request.ConnectionID != "" {
+			view.Why = textBeside
+		}
 		view.Hidden = append(view.Hidden, field{fieldAccount, accountNew})
 	}
 	return view
@@ -110,7 +113,7 @@ func (h *handler) submit(w http.ResponseWriter, r *http.Request, actor tokenvaul
 func (h *handler) connect(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, plan tokenvault.ConnectPlan, in tokenvault.SubmitConnect, returnTo string) error {
 	req, err := h.vault.SubmitConnect(r.Context(), actor, in)
 	if err != nil {
-		return h.askAgain(w, r, enterView(plan, returnTo, in.NewAccount), plan.Request.ID, err)
+		return h.askAgain(w, r, planView(plan, returnTo, in.NewAccount), plan.Request.ID, err)
 	}
 	h.finish(w, r, req, returnTo)
 	return nil
