@@ -33,6 +33,7 @@ build: ## Build bin/tokenvault: static, reproducible, no Node needed
 
 .PHONY: demo
 demo: deps build ## Run everything on loopback; AUTO=1 clicks through by itself; MODE=local, session, verifier, assertion or signin; STORE=sqlite or postgres
+	@node web/scripts/page.mjs .cache/demo-page examples/demo/page
 	$(GO) run ./examples/demo --mode $(MODE) $(if $(filter postgres,$(STORE)),--postgres) $(if $(AUTO),--auto)
 
 .PHONY: example-nextjs

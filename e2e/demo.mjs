@@ -1,41 +1,84 @@
-// Clicks through the demo as a user would: signs in, asks the agent,
-// connects in the popup, sees the same call resume, sees a refresh, disconnects,
-// and asks again. What pages showed is kept in a file, to be searched for secrets.
-import { appendFileSync } from 'node:fs';
+// Clicks through the demo as a user would: signs in, asks the agent, connects from the card in the chat, sees the same
+// call resume, sees a refresh, disconnects in the list of connections, asks again and says no, and signs in at the bank
+// within the card. What pages showed is kept in a file, to be searched for secrets. PICTURES=folder keeps pictures.
+import { appendFileSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { consent, launch } from './browser.mjs';
 
-const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE, BANK_URL, BANK_USER, BANK_PASSWORD, PICTURE } = process.env;
+const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE, BANK_URL, BANK_USER, BANK_PASSWORD, PICTURES } = process.env;
 const browser = await launch();
+const axe = readFileSync(fileURLToPath(new URL('../web/node_modules/axe-core/axe.min.js', import.meta.url)), 'utf8');
+const complaints = [];
 
-/** The bank has no OAuth: the user signs in at it in the vault's browser, through the canvas that shows it. */
-async function atTheBank(context, page) {
-  await page.getByRole('button', { name: 'What is my balance?' }).click();
-  const popupOpens = context.waitForEvent('page');
-  await page.locator('li.paused').filter({ hasText: 'Bank' }).getByRole('button', { name: 'Connect', exact: true }).click();
-  const popup = await popupOpens;
-  await popup.locator('button[form=decide]').click();
-  await popup.waitForURL(/\/browser$/);
-  // The bank's page is there once the address bar names it and something is drawn.
-  await popup.locator('[data-origin]').filter({ hasText: BANK_URL }).waitFor();
-  await popup.waitForFunction(() => {
-    const canvas = document.querySelector('canvas');
+const turn = (page, call) => page.locator(`li[data-call="${call}"]`);
+const cardOf = (page, call) => turn(page, call).locator('[data-provider][data-status]');
+const answer = (page, call) => turn(page, call).locator('.answer');
+const press = (where, name) => where.getByRole('button', { name, exact: true }).click();
+
+/** Checks a state of the page with axe, and keeps a picture of it. */
+async function sound(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  complaints.push(...violations.map((v) => `${name}: ${v.id}: ${v.nodes[0].html}`));
+  if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) complaints.push(`${name}: it scrolls sideways`);
+  if (PICTURES) await page.screenshot({ path: path.join(PICTURES, `${name}.png`), fullPage: true });
+}
+
+/** Keeps what a page shows and stores. */
+async function keep(page) {
+  const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href]));
+  appendFileSync(PAGES_FILE, stored + (await page.content()));
+}
+
+/** Waits until the address above the canvas names the bank and something of its page is drawn. */
+async function showsTheBank(page) {
+  await page.locator('.tv-live-address').filter({ hasText: BANK_URL }).waitFor();
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector('.tv-live canvas');
     const pixel = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
-    return document.querySelector('[data-veil]').hidden && pixel.some((value, i) => i < 3 && value !== 0);
+    return document.querySelector('.tv-live-veil').dataset.covers === 'false' && pixel.some((value, i) => i < 3 && value !== 0);
   });
-  const picture = () => popup.evaluate(() => document.querySelector('canvas').toDataURL('image/jpeg', 0.5));
-  await popup.locator('[data-keyboard]').focus();
-  await popup.keyboard.type(BANK_USER);
-  await popup.keyboard.press('Tab');
-  await popup.keyboard.type(BANK_PASSWORD);
-  const before = await picture();
-  await popup.keyboard.press('Enter');
-  // The page for the code gives its field the focus.
-  while ((await picture()) === before) await popup.waitForTimeout(100);
-  await popup.waitForTimeout(2000);
-  await popup.keyboard.type(await (await fetch(`${CHAT_URL}/phone`)).text());
-  await popup.keyboard.press('Enter');
-  if (PICTURE) await popup.screenshot({ path: PICTURE });
-  await page.getByText('Your balance is 1,234.56.').waitFor({ timeout: 90_000 });
+}
+
+/** Waits until the picture is another one than before act. */
+async function changes(page, act) {
+  const drawn = () => page.evaluate(() => document.querySelector('.tv-live canvas').toDataURL('image/jpeg', 0.5));
+  const before = await drawn();
+  await act();
+  await page.waitForFunction((old) => document.querySelector('.tv-live canvas').toDataURL('image/jpeg', 0.5) !== old, before, { polling: 100 });
+}
+
+/** The bank has no OAuth: the user signs in at it in the vault's browser, through the canvas in the card. */
+async function atTheBank(page, call) {
+  await press(page, 'What is my balance?');
+  await press(cardOf(page, call), 'Log in to Harbour Bank');
+  await showsTheBank(page);
+  await sound(page, 'demo-bank');
+  await page.locator('.tv-live textarea').focus();
+  await page.keyboard.type(BANK_USER);
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(BANK_PASSWORD);
+  await changes(page, () => page.keyboard.press('Enter'));
+  await press(turn(page, call), 'Look at your phone');
+  const code = await turn(page, call).locator('output').filter({ hasText: /^\d+$/ }).textContent();
+  await page.locator('.tv-live textarea').focus();
+  await page.waitForTimeout(2000); // the page for the code gives its field the focus
+  await page.keyboard.type(code);
+  await page.keyboard.press('Enter');
+  await answer(page, call).filter({ hasText: 'Your balance is 1,234.56.' }).waitFor({ timeout: 90_000 });
+  await cardOf(page, call).getByText('Connected to Harbour Bank as').waitFor();
+}
+
+/** Connects from a card: in the window that it opens, at the vault and then at the OAuth server. */
+async function connect(page, card) {
+  const opens = page.waitForEvent('popup');
+  await press(card, 'Connect Demo Account');
+  const popup = await opens;
+  if (MODE === 'signin') await consent(popup, 'ada'); // to the vault, before anything else
+  await popup.locator('button[form=decide]').click();
+  await card.getByText('Waiting for authorization').waitFor();
+  await consent(popup, 'ada');
 }
 
 process.on('SIGTERM', () => browser.close().finally(() => process.exit(1)));
@@ -50,37 +93,57 @@ try {
   });
 
   const page = await context.newPage();
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('console', (message) => {
+    appendFileSync(PAGES_FILE, message.text());
+    if (/Content.Security.Policy/i.test(message.text())) complaints.push(message.text());
+  });
+  // What the live view shows; what is typed goes the other way.
+  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => appendFileSync(PAGES_FILE, payload)));
   await page.goto(SIGN_IN_URL);
   await page.getByRole('button').click();
   await page.waitForLoadState();
 
   await page.goto(CHAT_URL);
-  await page.getByRole('button', { name: 'Who am I?' }).click();
-  const popupOpens = context.waitForEvent('page');
-  await page.getByRole('button', { name: 'Connect', exact: true }).click();
-  const popup = await popupOpens;
-  if (MODE === 'signin') await consent(popup, 'ada'); // to the vault, before anything else
-  await popup.locator('button[form=decide]').click();
-  await consent(popup, 'ada');
+  await page.getByText('Nothing is connected yet.').waitFor();
+  await sound(page, 'demo-first');
+  await press(page, 'Who am I?');
+  await cardOf(page, 1).getByText('Demo Account is not connected yet.').waitFor();
+  await sound(page, 'demo-paused');
+  await connect(page, cardOf(page, 1));
 
   // The same call resumes; nobody sends another message.
-  await page.locator('li.answer[data-call="1"]').waitFor();
-  const answer = await page.locator('li.answer').textContent();
-  if (!answer.includes('ada@example.test')) throw new Error('the answer is not from the account that was connected');
+  await answer(page, 1).filter({ hasText: 'ada@example.test' }).waitFor();
+  await cardOf(page, 1).getByText('Connected to Demo Account as').waitFor();
+  const list = (provider) => page.getByRole('region', { name: 'Connections' }).locator(`[data-provider=${provider}]`);
+  await list('demo').getByText('Works').waitFor();
+  await sound(page, 'demo');
+  await keep(page);
 
   // Asking goes on until the short-lived token has been refreshed.
   for (let call = 2; call < 12; call++) {
     await page.waitForTimeout(1000);
-    await page.getByRole('button', { name: 'Who am I?' }).click();
-    await page.locator(`li.answer[data-call="${call}"]`).waitFor();
+    await press(page, 'Who am I?');
+    await answer(page, call).filter({ hasText: 'ada@example.test' }).waitFor();
   }
 
-  await page.getByRole('button', { name: 'Disconnect my account' }).click();
-  await page.locator('li.disconnected').waitFor();
-  await page.getByRole('button', { name: 'Who am I?' }).click();
-  await page.getByRole('button', { name: 'Connect', exact: true }).waitFor();
-  await atTheBank(context, page);
-  appendFileSync(PAGES_FILE, await page.content());
+  await press(list('demo'), 'Disconnect');
+  await press(list('demo').getByRole('dialog'), 'Disconnect');
+  await page.getByText('Nothing is connected yet.').waitFor();
+  await press(page, 'Who am I?');
+  await press(cardOf(page, 12), 'Not now');
+  await answer(page, 12).filter({ hasText: 'You said no' }).waitFor();
+  await atTheBank(page, 13);
+  await list('bank').getByText('Works').waitFor();
+  await sound(page, 'demo-done');
+  await keep(page);
+
+  await page.reload(); // what was said is there again, and cards know how they ended
+  await cardOf(page, 1).getByText('Connected to Demo Account').waitFor();
+  await cardOf(page, 12).getByText('You said no').waitFor();
+  await answer(page, 13).waitFor();
+  await keep(page);
+  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join('; ')}`);
 } finally {
   await browser.close();
 }

@@ -29,10 +29,10 @@ generated)
 web)
 	if [[ ! -f web/package.json ]]; then exit 0; fi
 	cd web
-	# The scripts of the live view are no part of the workspace: Biome looks at copies.
+	# The scripts of the live view and the page of the demo are no part of the workspace: Biome looks at copies.
 	before=$(mktemp -d) pages=$(mktemp -d -p . pages.XXXXXX)
 	trap 'rm -rf "$before" "$pages"' EXIT
-	cp ../pages/assets/{liveview,browser}.js "$pages"
+	cp ../pages/assets/{liveview,browser}.js ../examples/demo/page/*.{ts,tsx,css,html} "$pages"
 	npx --no-install biome ci --colors=off --max-diagnostics=5 .
 	npx --no-install tsc --build
 	cp -r packages/client/src/generated "$before"

@@ -24,11 +24,11 @@ var errUnauthorized = errors.New("the API answered 401")
 // whoAmI is the tool: it calls the provider's API with the user's token. If there
 // is none, pause is told what the user has to do, and the same call goes on once
 // that is done.
-func (a *agent) whoAmI(ctx context.Context, runID string, pause func(tokenvault.AuthRequest)) (answer, credentialID string, err error) {
+func (a *agent) whoAmI(ctx context.Context, runID string, pause func(tokenvault.AuthRequest)) (answer string, err error) {
 	req := client.ResolveRequest{ProviderID: providerID, Scopes: []string{"email"}, Release: tokenvault.ReleaseToken, RunID: runID}
 	token, err := a.vault.ResolveWait(ctx, req, pause)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	answer, err = a.profile(ctx, token)
 	if errors.Is(err, errUnauthorized) { // renewed at most once per version
@@ -37,10 +37,7 @@ func (a *agent) whoAmI(ctx context.Context, runID string, pause func(tokenvault.
 			answer, err = a.profile(ctx, token)
 		}
 	}
-	if err != nil {
-		return "", "", err
-	}
-	return answer, token.CredentialID, nil
+	return answer, err
 }
 
 func (a *agent) profile(ctx context.Context, token *client.Token) (string, error) {

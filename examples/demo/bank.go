@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -110,9 +109,9 @@ var balanceText = regexp.MustCompile(`id="balance">([^<]{1,20})<`)
 
 // balance is the agent's other tool: it reads a page of the bank, signed in as the
 // user was in the browser.
-func (a *agent) balance(ctx context.Context, call int, pause func(tokenvault.AuthRequest)) (string, error) {
+func (a *agent) balance(ctx context.Context, runID string, pause func(tokenvault.AuthRequest)) (string, error) {
 	token, err := a.vault.ResolveWait(ctx, client.ResolveRequest{
-		ProviderID: bankID, Release: tokenvault.ReleaseToken, RunID: "run-" + strconv.Itoa(call),
+		ProviderID: bankID, Release: tokenvault.ReleaseToken, RunID: runID,
 		Format: client.FormatCookieHeader, URL: a.bank + "/account",
 	}, pause)
 	if err != nil {

@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"strconv"
@@ -16,16 +15,21 @@ import (
 	"github.com/ai-token-vault/tokenvault/client"
 )
 
-//go:embed page
-var page embed.FS
-
 // A message is what the chat page is told. It holds no secret.
 type message struct {
 	Call int    `json:"call"`
-	Kind string `json:"kind"` // asked, paused, answer, failed, disconnected
-	Text string `json:"text"`
-	// ConnectURL is where the user connects; with paused.
-	ConnectURL string `json:"connectUrl,omitempty"`
+	Kind string `json:"kind"` // asked, paused, answer, failed
+	Text string `json:"text,omitempty"`
+	// Tool is what the agent calls; with asked.
+	Tool string `json:"tool,omitempty"`
+	// AuthRequest is what the user has to settle, as the vault says it; with paused.
+	AuthRequest *tokenvault.AuthRequest `json:"authRequest,omitempty"`
+}
+
+// A question is one that the page offers. The agent answers it with one tool.
+type question struct {
+	text string
+	call func(ctx context.Context, runID string, pause func(tokenvault.AuthRequest)) (answer string, err error)
 }
 
 // chat is the host application.
@@ -34,15 +38,13 @@ type chat struct {
 	internalURL string          // for the vault, which may not know the name
 	user        string          // its one user
 	ctx         context.Context //nolint:containedctx // calls outlive the request that asked
-	agent       *agent
-	server      *client.Client // the application's own server, with a back end's key
+	server      *client.Client  // the application's own server, with a back end's key
 	http        *http.Server
 
-	mu           sync.Mutex // protects all below
-	calls        int
-	credentialID string
-	history      []message
-	changed      chan struct{} // closed and replaced with each message
+	mu      sync.Mutex // protects all below
+	calls   int
+	history []message
+	changed chan struct{} // closed and replaced with each message
 }
 
 // newChat starts the application at a name, for a user, with its two keys at the
@@ -66,20 +68,20 @@ func newChat(ctx context.Context, d *demo, agentKey, backendKey tokenvault.Secre
 	}
 	c := &chat{
 		url: "http://" + d.mode.chatName() + ":" + port, internalURL: "http://127.0.0.1:" + port, user: d.mode.user(), ctx: ctx,
-		agent: &agent{asAgent, d.issuer, d.bank.Bank}, server: asServer, changed: make(chan struct{}),
+		server: asServer, changed: make(chan struct{}),
 	}
-	files, err := fs.Sub(page, "page")
-	if err != nil {
-		return nil, err
-	}
+	a := &agent{asAgent, d.issuer, d.bank.Bank}
+	s := newSignIn(c, d)
 	mux := http.NewServeMux()
-	mux.Handle("GET /", http.FileServerFS(files))
-	mux.HandleFunc("POST /ask", c.ask)
-	mux.HandleFunc("POST /balance", c.askBalance)
+	s.routes(mux)
+	mux.Handle("GET /", d.page())
 	mux.HandleFunc("GET /phone", d.bank.phone)
-	mux.HandleFunc("POST /disconnect", c.disconnect)
-	mux.HandleFunc("GET /events", c.events)
-	newSignIn(c, d.vaultURL, d.signing).routes(mux)
+	mux.HandleFunc("POST /vault-session", s.only(c.openSession(d.vaultURL)))
+	mux.HandleFunc("POST /ask/{tool}", s.only(c.ask(map[string]question{
+		"who_am_i":        {"Who am I?", a.whoAmI},
+		"account_balance": {"What is my balance?", a.balance},
+	})))
+	mux.HandleFunc("GET /events", s.only(c.events))
 	c.http = &http.Server{Handler: http.NewCrossOriginProtection().Handler(mux), ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = c.http.Serve(listener) }()
 	return c, nil
@@ -98,68 +100,77 @@ func (c *chat) say(m message) {
 
 // ask begins a call of the agent. The answer comes as an event, however long the
 // call pauses.
-func (c *chat) ask(w http.ResponseWriter, _ *http.Request) {
-	c.mu.Lock()
-	c.calls++
-	call := c.calls
-	c.mu.Unlock()
-	c.say(message{Call: call, Kind: "asked", Text: "Who am I?"})
-	go func() {
-		answer, id, err := c.agent.whoAmI(c.ctx, "run-"+strconv.Itoa(call), func(r tokenvault.AuthRequest) {
-			c.say(message{Call: call, Kind: "paused", Text: r.Message(), ConnectURL: r.ConnectURL})
-		})
-		if err != nil {
-			c.say(message{Call: call, Kind: "failed", Text: err.Error()})
+func (c *chat) ask(questions map[string]question) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		tool := r.PathValue("tool")
+		q, ok := questions[tool]
+		if !ok {
+			http.NotFound(w, r)
 			return
 		}
 		c.mu.Lock()
-		c.credentialID = id
+		c.calls++
+		call := c.calls
 		c.mu.Unlock()
-		c.say(message{Call: call, Kind: "answer", Text: answer})
-	}()
-	w.WriteHeader(http.StatusAccepted)
+		c.say(message{Call: call, Kind: "asked", Text: q.text, Tool: tool})
+		go func() {
+			answer, err := q.call(c.ctx, "run-"+strconv.Itoa(call), func(r tokenvault.AuthRequest) {
+				c.say(message{Call: call, Kind: "paused", AuthRequest: &r})
+			})
+			if err != nil {
+				c.say(message{Call: call, Kind: "failed", Text: sorry(err)})
+				return
+			}
+			c.say(message{Call: call, Kind: "answer", Text: answer})
+		}()
+		w.WriteHeader(http.StatusAccepted)
+	}
 }
 
-// askBalance begins a call that needs the bank.
-func (c *chat) askBalance(w http.ResponseWriter, _ *http.Request) {
-	c.mu.Lock()
-	c.calls++
-	call := c.calls
-	c.mu.Unlock()
-	c.say(message{Call: call, Kind: "asked", Text: "What is my balance?"})
-	go func() {
-		answer, err := c.agent.balance(c.ctx, call, func(r tokenvault.AuthRequest) {
-			c.say(message{Call: call, Kind: "paused", Text: r.Message(), ConnectURL: r.ConnectURL})
-		})
+// sorry says in the agent's words why there is no answer.
+func sorry(err error) string {
+	ended, ok := errors.AsType[*tokenvault.AuthRequiredError](err)
+	switch {
+	case !ok:
+		return err.Error()
+	case ended.Request.Status == tokenvault.AuthDeclined:
+		return "You said no, so I stopped here."
+	case ended.Request.Status == tokenvault.AuthExpired:
+		return "Nobody connected in time, so I stopped here."
+	default:
+		return "That could not be connected, so I stopped here."
+	}
+}
+
+// openSession hands the page a session of its user at the vault. It can be used
+// from the page's own origin only, and for 15 minutes: the page asks again.
+func (c *chat) openSession(vaultURL string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		session, err := c.server.CreateSession(r.Context(), client.Owner{UserID: c.user}, c.url)
 		if err != nil {
-			c.say(message{Call: call, Kind: "failed", Text: err.Error()})
+			http.Error(w, "The vault does not open a session.", http.StatusBadGateway)
 			return
 		}
-		c.say(message{Call: call, Kind: "answer", Text: answer})
-	}()
-	w.WriteHeader(http.StatusAccepted)
-}
-
-// disconnect revokes the connection, as the application's server may for its
-// user.
-func (c *chat) disconnect(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	id := c.credentialID
-	c.mu.Unlock()
-	m := message{Kind: "disconnected", Text: "Disconnected."}
-	if err := c.server.Revoke(r.Context(), client.Owner{UserID: c.user}, id); err != nil {
-		m = message{Kind: "failed", Text: err.Error()}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"vaultUrl": vaultURL, "token": session.Token.Reveal(), "expiresAt": session.ExpiresAt,
+		})
 	}
-	c.say(m)
-	w.WriteHeader(http.StatusAccepted)
 }
 
-// events streams the messages, from the first.
+// events streams the messages: all, or those after the one that a page saw last
+// before it lost the connection.
 func (c *chat) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
-	for sent := 0; ; {
+	sent := 0
+	if last, err := strconv.Atoi(r.Header.Get("Last-Event-ID")); err == nil && last >= 0 {
+		sent = last + 1
+	}
+	for {
 		c.mu.Lock()
+		sent = min(sent, len(c.history))
 		pending, changed := c.history[sent:], c.changed
 		c.mu.Unlock()
 		for _, m := range pending {
@@ -167,7 +178,7 @@ func (c *chat) events(w http.ResponseWriter, r *http.Request) {
 			if err != nil {
 				return
 			}
-			_, _ = fmt.Fprintf(w, "data: %s\n\n", text)
+			_, _ = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", sent, text)
 			sent++
 		}
 		if out.Flush() != nil {

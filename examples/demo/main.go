@@ -24,16 +24,17 @@ func main() {
 	binary := flag.String("binary", "bin/tokenvault", "the vault's binary")
 	modeName := flag.String("mode", "local", "how the vault is told who the user is: local, session, verifier, assertion or signin")
 	postgres := flag.Bool("postgres", false, "keep everything in a PostgreSQL database, of a server started for it")
+	page := flag.String("page", ".cache/demo-page", "folder of the chat's page, which 'make demo' builds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *modeName, *binary, *auto, *postgres); err != nil {
+	if err := run(ctx, *modeName, *binary, *page, *auto, *postgres); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, modeName, binary string, auto, postgres bool) (err error) {
+func run(ctx context.Context, modeName, binary, page string, auto, postgres bool) (err error) {
 	mode, err := parseMode(modeName)
 	if err != nil {
 		return err
@@ -49,7 +50,10 @@ func run(ctx context.Context, modeName, binary string, auto, postgres bool) (err
 	if err != nil {
 		return err
 	}
-	d := &demo{mode: mode, dir: dir, binary: binary, fail: fail}
+	d := &demo{mode: mode, dir: dir, binary: binary, pageDir: page, fail: fail}
+	if err := d.checkPage(); err != nil {
+		return err
+	}
 	defer func() { err = errors.Join(err, d.stop()) }()
 	if postgres {
 		if err := d.startDatabase(ctx); err != nil {
@@ -100,9 +104,9 @@ The demo runs, in mode %s. Open in a browser on this machine:
      The chat. Ask "who am I?": the call pauses, you connect, the same call resumes.
      The OAuth server takes any name and password.
      Then ask for your balance: the bank has no OAuth, so you sign in at it in a browser of the
-     vault's that you see live. You are %s there, with the password %s;
-     the one-time code is on your phone: %s/phone
+     vault's that you see live, within the chat. You are %s there,
+     with the password %s; the one-time code is on your phone, which the chat shows.
 
 Press Ctrl-C to end it. Steps appear below as they happen.
-`, d.mode, d.signInURL, first, d.chat.url, d.bank.User, d.bank.Password.Reveal(), d.chat.url)
+`, d.mode, d.signInURL, first, d.chat.url, d.bank.User, d.bank.Password.Reveal())
 }

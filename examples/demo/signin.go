@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"html/template"
-	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -22,18 +21,18 @@ const hostCookie = "chat_session"
 // tells the vault about them is one small endpoint, a different one in each mode.
 type signIn struct {
 	chat     *chat
+	mode     mode
 	vaultURL string
 	signing  *ecdsa.PrivateKey
 	session  string // who has this in the cookie is the user
 	bringing *template.Template
 }
 
-func newSignIn(c *chat, vaultURL string, signing *ecdsa.PrivateKey) *signIn {
-	return &signIn{c, vaultURL, signing, rand.Text(), template.Must(template.New("").Parse(bringPage))}
+func newSignIn(c *chat, d *demo) *signIn {
+	return &signIn{c, d.mode, d.vaultURL, d.signing, rand.Text(), template.Must(template.New("").Parse(bringPage))}
 }
 
 func (s *signIn) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /login", s.show)
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("GET /session", s.tell)
 	mux.HandleFunc("GET /vault", s.bring)
@@ -45,15 +44,24 @@ func (s *signIn) signedIn(r *http.Request) bool {
 	return err == nil && cookie.Value == s.session
 }
 
+// only lets users of the chat through. In mode local it has no sign-in: whoever
+// is on this machine is its user.
+func (s *signIn) only(handle http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.mode != modeLocal && !s.signedIn(r) {
+			http.Error(w, "Sign in to the chat first.", http.StatusUnauthorized)
+			return
+		}
+		handle(w, r)
+	}
+}
+
 const (
 	head      = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Chat</title>`
-	loginPage = head + `<h1>Chat</h1><form method="post"><button>Sign in as Ada</button></form>`
 	bringPage = head + `<form method="post" action="{{.Action}}"><input type="hidden" name="assertion" value="{{.Assertion}}">
 <input type="hidden" name="next" value="{{.Next}}"><noscript><button>Continue</button></noscript></form>
 <script>document.forms[0].submit()</script>`
 )
-
-func (s *signIn) show(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, loginPage) }
 
 func (s *signIn) login(w http.ResponseWriter, r *http.Request) {
 	http.SetCookie(w, &http.Cookie{

@@ -30,9 +30,10 @@ const (
 
 // demo is what runs, and where.
 type demo struct {
-	dir    string
-	binary string
-	fail   context.CancelCauseFunc
+	dir     string
+	binary  string
+	pageDir string // of the chat, built
+	fail    context.CancelCauseFunc
 
 	mode        mode
 	signing     *ecdsa.PrivateKey // the application's
@@ -247,7 +248,7 @@ func (d *demo) startVault(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	serve := d.command("serve", "--mode", string(d.mode), "--origins", d.chat.url)
+	serve := d.command("serve", "--mode", string(d.mode), "--origins", d.chat.url, "--return-urls", d.chat.url+"/")
 	serve.Env = append(serve.Env, settings...)
 	p, err := launch("the vault", filepath.Join(d.dir, "vault.log"), serve)
 	if err != nil {
