@@ -163,10 +163,37 @@ test('every state can be read, in the dark and from right to left too', async ()
   await sound(page, 'right-to-left-german');
 });
 
-test('a list disconnects after it has said what follows', async () => {
+test('a list names an account by the keyboard, and says who used it last', async () => {
+  assert.equal((await world.resolve('ada')).status, 200);
+  await world.restart(); // a server that ends notes what was used; one that runs does so every minute
   const page = await person('ada', { list: '' });
   await page.getByText('ada@example.test', { exact: true }).waitFor();
-  await page.getByText('Used by mail-agent').waitFor();
+  await page.getByText('Allowed: mail-agent').waitFor();
+  await page.getByText('Last used by mail-agent, now').waitFor();
+  const focused = () => page.evaluate(() => document.activeElement.textContent);
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(), 'Share with your organization');
+  await page.keyboard.press('Tab');
+  assert.equal(await focused(), 'Rename');
+  await page.keyboard.press('Enter');
+  await page.getByLabel('Name').waitFor();
+  await page.keyboard.type('Nowhere');
+  await page.keyboard.press('Escape');
+  await page.getByLabel('Name').waitFor({ state: 'detached' });
+  assert.equal(await focused(), 'Rename');
+  await page.keyboard.press('Enter');
+  await page.keyboard.type('Work');
+  await sound(page, 'list-rename');
+  await page.keyboard.press('Enter');
+  await page.getByText('Work', { exact: true }).waitFor();
+  assert.equal(await focused(), 'Rename');
+  await page.getByText('ada@example.test', { exact: true }).waitFor();
+  assert.equal((await world.connections('ada'))[0].name, 'Work');
+});
+
+test('a list disconnects after it has said what follows', async () => {
+  const page = await person('ada', { list: '' });
+  await page.getByText('Work', { exact: true }).waitFor();
   await sound(page, 'list');
   await press(page, 'Disconnect');
   const dialog = page.getByRole('dialog');

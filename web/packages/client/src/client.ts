@@ -65,6 +65,8 @@ export interface TokenVaultClient {
   connections(): Promise<Connection[]>;
   /** Ends a connection: here at once, at the provider in the background. */
   revoke(credentialId: string): Promise<void>;
+  /** Gives a connection a name of the user's own, of at most 80 characters; an empty one takes it away. */
+  rename(credentialId: string, name: string): Promise<Connection>;
   /** Gives a connection of the user's to the user's organization. */
   share(credentialId: string): Promise<Connection>;
   unshare(credentialId: string): Promise<Connection>;
@@ -119,6 +121,7 @@ export function createClient(options: ClientOptions = {}): TokenVaultClient {
     async revoke(id) {
       await dataOf(api.DELETE("/credentials/{id}", path(id)));
     },
+    rename: (id, name) => dataOf(api.PATCH("/credentials/{id}", { ...path(id), body: { name } })),
     share: (id) => dataOf(api.POST("/credentials/{id}/share", path(id))),
     unshare: (id) => dataOf(api.DELETE("/credentials/{id}/share", path(id))),
     async permissions() {

@@ -135,6 +135,24 @@ test("parameters of the API are passed on, and no others", async () => {
   expect(passedSearch(all)).toBe(`?${all}`);
 });
 
+test("a name is passed on, from our own pages", async () => {
+  const { PATCH } = createTokenVaultRouteHandler(options);
+  const rename = (headers: Record<string, string>) =>
+    PATCH(
+      new Request(`${app}/api/token-vault/credentials/cn_1`, {
+        method: "PATCH",
+        headers: { "content-type": "application/json", ...headers },
+        body: '{"name":"Work"}',
+      }),
+    );
+  expect((await rename({ "sec-fetch-site": "cross-site" })).status).toBe(403);
+  expect(seen).toEqual([]);
+  expect((await rename(own)).status).toBe(200);
+  expect(seen).toMatchObject([
+    { method: "PATCH", url: "/api/token-vault/credentials/cn_1", body: '{"name":"Work"}' },
+  ]);
+});
+
 test("nobody, and nobody's call", async () => {
   user = null;
   const answer = await call("/credentials");
@@ -154,6 +172,7 @@ test.each([
   "/auth-requests/ar_1/complete",
   "/signin/assertion",
   "/browser-login/x/view",
+  "/credentials/cn_1",
 ])("%s is not passed on", async (path) => {
   const raw = { url: `${app}/api/token-vault${path}`, method: "GET", headers: new Headers() } as Request;
   const answer = await createTokenVaultHandler(options)(raw);

@@ -1,6 +1,8 @@
 import type { Connection, Permission, Provider } from "@ai-token-vault/client";
 import { useId, useRef, useState } from "react";
 import { useVault } from "./context.js";
+import { lastUsed } from "./lastUsed.js";
+import { NameForm } from "./NameForm.js";
 import type { Strings } from "./strings.js";
 import { TokenVaultAuth } from "./TokenVaultAuth.js";
 import { useConnections } from "./useConnections.js";
@@ -12,10 +14,14 @@ export interface ConnectionsListProps {
   credentials?: Connection[] | undefined;
   /** Called after, or with `credentials` instead of, revoking a connection. */
   onRevoke?: ((credentialId: string) => void | Promise<void>) | undefined;
+  /** Called after, or with `credentials` instead of, renaming a connection. */
+  onRename?: ((credentialId: string, name: string) => void | Promise<void>) | undefined;
   /** Called instead of connecting here. */
   onConnect?: ((providerId: string, credentialId?: string) => void) | undefined;
   /** Offers sharing with the user's organization. */
   sharing?: boolean | undefined;
+  /** The user administers the organization, and so names what is the organization's. */
+  administrator?: boolean | undefined;
   /** Level of the providers' headings, below the heading of your page. Default 2. */
   headingLevel?: number | undefined;
   apiBasePath?: string | undefined;
@@ -23,7 +29,7 @@ export interface ConnectionsListProps {
   unstyled?: boolean | undefined;
 }
 
-/** Every account that is connected: whose it is, whether it works, who uses it, and what can be done with it. */
+/** Every account that is connected: whose it is, whether it works, who may use it and who did last, and what can be done with it. */
 export function ConnectionsList(props: ConnectionsListProps) {
   const { t } = useVault(props.apiBasePath);
   const live = useConnections({
@@ -41,6 +47,12 @@ export function ConnectionsList(props: ConnectionsListProps) {
     if (props.onConnect) props.onConnect(providerId);
     else setAdding(providerId);
   };
+  const rename = async (id: string, name: string) => {
+    if (props.credentials === undefined && !(await live.rename(id, name))) return false;
+    await props.onRename?.(id, name);
+    return true;
+  };
+  const canRename = props.credentials === undefined || props.onRename !== undefined;
   return (
     <section
       className={[cls("tv-list"), props.className].filter(Boolean).join(" ") || undefined}
@@ -75,6 +87,7 @@ export function ConnectionsList(props: ConnectionsListProps) {
                   cls={cls}
                   onConnect={props.onConnect}
                   reconnected={live.refresh}
+                  rename={canRename && (!connection.shared || props.administrator) ? rename : undefined}
                   share={props.sharing ? live.share : undefined}
                   unshare={props.sharing ? live.unshare : undefined}
                   revoke={async (id) => {
@@ -127,6 +140,7 @@ interface RowProps {
   onConnect: ConnectionsListProps["onConnect"];
   reconnected: () => Promise<void>;
   revoke: (id: string) => Promise<void>;
+  rename: ((id: string, name: string) => Promise<boolean>) | undefined;
   share: ((id: string) => Promise<void>) | undefined;
   unshare: ((id: string) => Promise<void>) | undefined;
   apiBasePath: string | undefined;
@@ -141,18 +155,28 @@ const reasons: Record<string, keyof Strings> = {
   signed_out: "reasonSignedOut",
 };
 
+/** Gives an element the focus as soon as it is there. */
+const focus = (element: HTMLElement | null) => element?.focus();
+
 function Row(props: RowProps) {
-  const { connection, provider, t, cls } = props;
+  const { connection, provider, rename, t, cls } = props;
   const [renewing, setRenewing] = useState(false);
+  const [naming, setNaming] = useState<"no" | "open" | "left">("no");
   const account =
     connection.externalAccountLabel || connection.externalAccountId || t("unknownAccount", { provider });
   const broken = connection.status !== "active";
   const method = { oauth2: "oauthBadge", browser_login: "browserBadge", api_key: "keyBadge" } as const;
+  const used = lastUsed(connection, t);
   const agents = [...new Set(props.permissions.map((p) => p.agentId))];
   return (
     <li className={cls("tv-account")} data-status={connection.status}>
       <div className={cls("tv-account-head")}>
-        <strong>{account}</strong>
+        <strong dir="auto">{connection.name || account}</strong>
+        {connection.name && (
+          <span className={cls("tv-note")} dir="auto">
+            {account}
+          </span>
+        )}
         <span className={cls("tv-badge")}>{t(method[connection.authMethod])}</span>
         {connection.usageMode === "session" && <span className={cls("tv-badge")}>{t("sessionBadge")}</span>}
         {connection.shared && <span className={cls("tv-badge")}>{t("shared")}</span>}
@@ -163,40 +187,66 @@ function Row(props: RowProps) {
       {broken && (
         <p className={cls("tv-text")}>{t(reasons[connection.reason ?? ""] ?? "expired", { provider })}</p>
       )}
-      {agents.length > 0 && <p className={cls("tv-note")}>{t("usedBy", { agents: agents.join(", ") })}</p>}
-      <div className={cls("tv-actions")}>
-        {broken && !renewing && (
-          <button
-            type="button"
-            className={cls("tv-button")}
-            onClick={() => {
-              if (props.onConnect) props.onConnect(connection.providerId, connection.id);
-              else setRenewing(true);
-            }}
-          >
-            {t("reconnect", { provider })}
-          </button>
-        )}
-        {!connection.shared && props.share && (
-          <button
-            type="button"
-            className={cls("tv-button tv-quiet")}
-            onClick={() => void props.share?.(connection.id)}
-          >
-            {t("share")}
-          </button>
-        )}
-        {connection.shared && props.unshare && (
-          <button
-            type="button"
-            className={cls("tv-button tv-quiet")}
-            onClick={() => void props.unshare?.(connection.id)}
-          >
-            {t("unshare")}
-          </button>
-        )}
-        <Revoke {...props} account={account} />
-      </div>
+      {agents.length > 0 && <p className={cls("tv-note")}>{t("allowed", { agents: agents.join(", ") })}</p>}
+      {used && (
+        // A page that was rendered on a server is a little older than what the browser makes of it.
+        <p className={cls("tv-note")} suppressHydrationWarning>
+          {used}
+        </p>
+      )}
+      {rename && naming === "open" ? (
+        <NameForm
+          name={connection.name ?? ""}
+          save={(name) => rename(connection.id, name)}
+          close={() => setNaming("left")}
+          t={t}
+          cls={cls}
+        />
+      ) : (
+        <div className={cls("tv-actions")}>
+          {broken && !renewing && (
+            <button
+              type="button"
+              className={cls("tv-button")}
+              onClick={() => {
+                if (props.onConnect) props.onConnect(connection.providerId, connection.id);
+                else setRenewing(true);
+              }}
+            >
+              {t("reconnect", { provider })}
+            </button>
+          )}
+          {!connection.shared && props.share && (
+            <button
+              type="button"
+              className={cls("tv-button tv-quiet")}
+              onClick={() => void props.share?.(connection.id)}
+            >
+              {t("share")}
+            </button>
+          )}
+          {connection.shared && props.unshare && (
+            <button
+              type="button"
+              className={cls("tv-button tv-quiet")}
+              onClick={() => void props.unshare?.(connection.id)}
+            >
+              {t("unshare")}
+            </button>
+          )}
+          {rename && (
+            <button
+              ref={naming === "left" ? focus : undefined}
+              type="button"
+              className={cls("tv-button tv-quiet")}
+              onClick={() => setNaming("open")}
+            >
+              {t("rename")}
+            </button>
+          )}
+          <Revoke {...props} account={connection.name ? `${connection.name} (${account})` : account} />
+        </div>
+      )}
       {renewing && (
         <TokenVaultAuth
           providerId={connection.providerId}

@@ -2,6 +2,7 @@ import type { Strings } from "./strings.js";
 
 /** Every text in German. */
 export const de: Strings = {
+  language: "de",
   connect: "{provider} verbinden",
   connectBrowser: "Bei {provider} anmelden",
   reconnect: "{provider} neu verbinden",
@@ -60,7 +61,12 @@ export const de: Strings = {
   reasonNoRefresh: "Sie ist abgelaufen und lässt sich nicht erneuern. Verbinden Sie neu.",
   reasonUpstream: "{provider} hat ein frisches Token abgelehnt. Verbinden Sie neu.",
   reasonSignedOut: "{provider} hat den Browser abgemeldet. Melden Sie sich neu an.",
-  usedBy: "Benutzt von {agents}",
+  allowed: "Erlaubt: {agents}",
+  lastUsedBy: "Zuletzt benutzt von {agent}, {when}",
+  lastUsed: "Zuletzt benutzt: {when}",
+  rename: "Umbenennen",
+  nameField: "Name",
+  nameHelp: "Damit Sie Konten unterscheiden können. Leer gilt nur das Konto selbst.",
   connectAnother: "Weiteres {provider}-Konto verbinden",
   share: "Mit der Organisation teilen",
   unshare: "Nicht mehr teilen",

@@ -3,6 +3,8 @@
  * `TokenVaultProvider`'s `strings`, or all by another language, such as `de` of this package.
  */
 export const en = {
+  /** The language of the texts as a BCP 47 tag, in which times are told. */
+  language: "en",
   connect: "Connect {provider}",
   connectBrowser: "Log in to {provider}",
   reconnect: "Reconnect {provider}",
@@ -61,7 +63,12 @@ export const en = {
   reasonNoRefresh: "It expired and cannot be renewed. Connect it again.",
   reasonUpstream: "{provider} refused a fresh token. Connect it again.",
   reasonSignedOut: "{provider} signed the browser out. Log in again.",
-  usedBy: "Used by {agents}",
+  allowed: "Allowed: {agents}",
+  lastUsedBy: "Last used by {agent}, {when}",
+  lastUsed: "Last used {when}",
+  rename: "Rename",
+  nameField: "Name",
+  nameHelp: "For you to tell accounts apart. Leave it empty to go by the account alone.",
   connectAnother: "Connect another {provider} account",
   share: "Share with your organization",
   unshare: "Stop sharing",

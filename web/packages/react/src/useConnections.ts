@@ -11,6 +11,8 @@ export interface Connections {
   error: TokenVaultError | null;
   refresh: () => Promise<void>;
   revoke: (credentialId: string) => Promise<void>;
+  /** Gives a connection a name of the user's own; an empty one takes it away. Resolves with whether that was done. */
+  rename: (credentialId: string, name: string) => Promise<boolean>;
   share: (credentialId: string) => Promise<void>;
   unshare: (credentialId: string) => Promise<void>;
 }
@@ -55,9 +57,10 @@ export function useConnections(
         await change();
       } catch (e) {
         setError(errorOf(e));
-        return;
+        return false;
       }
       await refresh();
+      return true;
     },
     [refresh],
   );
@@ -68,9 +71,10 @@ export function useConnections(
     loading,
     error,
     refresh,
-    revoke: (id: string) => changing(() => client.revoke(id)),
-    share: (id: string) => changing(() => client.share(id)),
-    unshare: (id: string) => changing(() => client.unshare(id)),
+    revoke: async (id: string) => void (await changing(() => client.revoke(id))),
+    rename: (id: string, name: string) => changing(() => client.rename(id, name)),
+    share: async (id: string) => void (await changing(() => client.share(id))),
+    unshare: async (id: string) => void (await changing(() => client.unshare(id))),
   };
 }
 

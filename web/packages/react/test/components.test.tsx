@@ -133,7 +133,7 @@ test("a list shows health, reasons, agents and sharing, and asks before it disco
   show(<ConnectionsList onRevoke={revoked} sharing />);
   const first = (await screen.findByText("alice@example.com")).closest("li") as HTMLElement;
   expect(within(first).getByText("Works")).toBeDefined();
-  expect(within(first).getByText("Used by researcher")).toBeDefined();
+  expect(within(first).getByText("Allowed: researcher")).toBeDefined();
   const second = screen.getByText("bob@example.com").closest("li") as HTMLElement;
   expect(within(second).getByText("GitHub refused the connection. Connect it again.")).toBeDefined();
   expect(within(second).getByText("Shared")).toBeDefined();

@@ -47,6 +47,11 @@ export class FakeVault {
       this.connections = this.connections.filter((c) => !path.endsWith(c.id));
       return Response.json({ success: true });
     }
+    if (request.method === "PATCH") {
+      const change = JSON.parse(text) as Partial<Connection>;
+      this.connections = this.connections.map((c) => (path.endsWith(c.id) ? { ...c, ...change } : c));
+      return Response.json(this.connections.find((c) => path.endsWith(c.id)));
+    }
     if (path.endsWith("/test")) return Response.json({ verdict: this.verdict, redirectUrl: "" });
     if (request.method === "PUT") {
       const app = { ...(JSON.parse(text) as object), clientSecret: undefined, hasSecret: true };
