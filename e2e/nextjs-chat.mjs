@@ -77,8 +77,9 @@ async function balance(page, bank, look) {
     const middle = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
     return document.querySelector('.tv-live-veil').dataset.covers === 'false' && middle.some((v, i) => i < 3 && v !== 0);
   });
+  await page.waitForFunction(() => document.activeElement.matches('.tv-live textarea')); // keys go to the browser
   await look('bank-live-view');
-  await page.keyboard.type(bank.user); // the picture has the focus
+  await page.keyboard.type(bank.user);
   await page.keyboard.press('Tab');
   await page.keyboard.type(bank.password);
   await page.keyboard.press('Enter');

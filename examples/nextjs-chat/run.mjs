@@ -95,7 +95,9 @@ async function main() {
 /** Leaves it to a person, until Ctrl-C. */
 async function serve(bank) {
   say("sign in there by any name, and ask who you are, or what your balance is");
-  say(`at the bank you are ${bank.user}, your password is ${bank.password} and Enter, here, shows your one-time code`);
+  say(`at the bank you are: ${bank.user}`);
+  say(`your password there: ${bank.password}`);
+  say("press Enter here for its one-time code, Ctrl-C to end");
   const lines = createInterface(process.stdin);
   lines.on("line", async () => say(`the code is ${await bank.code()}`));
   await new Promise((resolve) => process.once("SIGINT", resolve));

@@ -16,7 +16,7 @@ const route = (runtime) => `import { createTokenVaultRouteHandler } from "@ai-to
 
 export const runtime = "${runtime}";
 
-export const { GET, POST, PUT, DELETE } = createTokenVaultRouteHandler({
+export const { GET, POST, PUT, PATCH, DELETE } = createTokenVaultRouteHandler({
   basePath: "/api/${runtime}",
   vaultUrl: process.env.VAULT_URL ?? "http://127.0.0.1",
   session: (request) => {
