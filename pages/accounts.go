@@ -46,12 +46,25 @@ func (h *handler) changing(do change) http.Handler {
 		switch err := do(r, actor, r.PathValue("id")); {
 		case errors.Is(err, tokenvault.ErrAccountTaken):
 			to += "?" + url.Values{fieldError: {codeAccountTaken}}.Encode()
+		case isName(err):
+			to += "?" + url.Values{fieldError: {codeName}}.Encode()
 		case err != nil:
 			return err
 		}
 		http.Redirect(w, r, to, http.StatusSeeOther)
 		return nil
 	})
+}
+
+// isName reports whether err says that a name cannot be one.
+func isName(err error) bool {
+	field, ok := errors.AsType[*tokenvault.FieldError](err)
+	return ok && field.Field == fieldName
+}
+
+func (h *handler) rename(r *http.Request, actor tokenvault.Actor, id string) error {
+	_, err := h.vault.Rename(r.Context(), actor, id, r.PostForm.Get(fieldName))
+	return err
 }
 
 func (h *handler) share(r *http.Request, actor tokenvault.Actor, id string) error {

@@ -8,6 +8,13 @@ const (
 	textMore        = "See or change what is connected and allowed"
 	textConnectedAt = "Connected"
 	textSharedBy    = "Shared by"
+	textLastUsed    = "Last used"
+	textLastUsedBy  = "Last used by"
+
+	textRename      = "Rename"
+	textAccountName = "Name"
+	textNameHelp    = "For you to tell accounts apart. Leave it empty to go by the account alone."
+	textSave        = "Save"
 
 	textAgents         = "Agents that may use it"
 	textAgentsNone     = "You have not allowed any agent to use it."

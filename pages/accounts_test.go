@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -23,6 +24,11 @@ func TestGoldenAccounts(t *testing.T) {
 	own := r.connectOwn(t, "1", "octocat", "repo")
 	r.allow(t, "release bot", "repo")
 	checkGolden(t, "accounts", 200, r.get("/connect/accounts"))
+	r.rename(t, own.ConnectionID, "Work")
+	if err := r.store.TouchConnections(t.Context(), "default", []tokenvault.ConnectionUse{{ID: own.ConnectionID, AgentID: "release bot"}}, 0); err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "accounts_named", 200, r.get("/connect/accounts?error=name"))
 	if _, err := r.Share(t.Context(), users["alice"], own.ConnectionID); err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +47,13 @@ func TestAccountsAreChangedByWhoMay(t *testing.T) {
 	if page := body(t, r.get("/connect/accounts")); !strings.Contains(page, "not allowed any agent") {
 		t.Errorf("page after withdrawing:\n%s", page)
 	}
+	r.change(t, "carol", path+"/rename", http.StatusNotFound)
 	r.change(t, "carol", path+"/share", http.StatusNotFound)
 	r.change(t, "alice", path+"/share", http.StatusSeeOther)
 	if page := body(t, r.get("/connect/accounts", as("carol"))); !strings.Contains(page, "octocat") || strings.Contains(page, "<form") {
 		t.Errorf("a member's page:\n%s", page)
 	}
+	r.change(t, "carol", path+"/rename", http.StatusNotFound)
 	r.change(t, "carol", path+"/unshare", http.StatusNotFound)
 	r.change(t, "carol", path+"/disconnect", http.StatusNotFound)
 	for _, action := range []string{"/unshare", "/disconnect"} {
@@ -74,7 +82,7 @@ func TestAccountsAreForProvenUsers(t *testing.T) {
 	before := r.store.writes.Load()
 	for _, user := range []string{"", "guest", "agent"} {
 		checkChallenge(t, user, r.get("/connect/accounts", as(user)), "/connect/accounts", true)
-		for _, action := range []string{"/cn_1/share", "/cn_1/unshare", "/cn_1/disconnect", "/permissions/pm_1/withdraw"} {
+		for _, action := range []string{"/cn_1/rename", "/cn_1/share", "/cn_1/unshare", "/cn_1/disconnect", "/permissions/pm_1/withdraw"} {
 			checkChallenge(t, user+action, r.post("/connect/accounts"+action, nil, as(user)), "/connect/accounts", true)
 		}
 	}
@@ -97,5 +105,64 @@ func TestAnAccountThatIsTakenIsTold(t *testing.T) {
 	resp := r.post("/connect/accounts/"+second.ConnectionID+"/share", nil)
 	if got := resp.Header.Get("Location"); got != "/connect/accounts?error=account_taken" {
 		t.Errorf("status %d to %q", resp.StatusCode, got)
+	}
+}
+
+// rename names a connection of alice's by the form.
+func (r *rig) rename(t *testing.T, id, name string) {
+	t.Helper()
+	resp := r.post("/connect/accounts/"+id+"/rename", url.Values{"name": {name}})
+	if got := resp.Header.Get("Location"); resp.StatusCode != http.StatusSeeOther || got != "/connect/accounts" {
+		t.Errorf("naming it %q: status %d to %q", name, resp.StatusCode, got)
+	}
+}
+
+func TestAnAccountIsNamed(t *testing.T) {
+	r := newRig(t, headerAuth{})
+	id := r.connectOwn(t, "1", "octocat").ConnectionID
+	r.rename(t, id, " <b>Work</b> ")
+	page := body(t, r.get("/connect/accounts"))
+	if !strings.Contains(page, `<bdi>&lt;b&gt;Work&lt;/b&gt;</bdi> <bdi class="note">octocat</bdi>`) || !strings.Contains(page, `value="&lt;b&gt;Work&lt;/b&gt;"`) {
+		t.Errorf("page:\n%s", page)
+	}
+	for _, name := range []string{strings.Repeat("x", 81), "a\x00b"} {
+		resp := r.post("/connect/accounts/"+id+"/rename", url.Values{"name": {name}})
+		if got := resp.Header.Get("Location"); got != "/connect/accounts?error=name" {
+			t.Errorf("%q: status %d to %q", name, resp.StatusCode, got)
+		}
+	}
+	cross := func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }
+	if resp := r.post("/connect/accounts/"+id+"/rename", url.Values{"name": {"Mine"}}, cross); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("from another site: status %d", resp.StatusCode)
+	}
+	if page := body(t, r.get("/connect/accounts?error=name")); !strings.Contains(page, "Work") || !strings.Contains(page, "cannot be called that") {
+		t.Errorf("page after names that are refused:\n%s", page)
+	}
+	r.rename(t, id, "")
+	if page := body(t, r.get("/connect/accounts")); strings.Contains(page, "Work") {
+		t.Errorf("page after the name is taken away:\n%s", page)
+	}
+}
+
+// Where an account is chosen, names are shown, each with what the provider says.
+func TestNamesAreShownWhereAnAccountIsChosen(t *testing.T) {
+	r := newRig(t, headerAuth{})
+	for id, label := range map[string]string{"1": "octocat", "2": "octocat", "3": "octocat-at-work", "4": "octocat"} {
+		connection := r.connectOwn(t, id, label, "repo").ConnectionID
+		if name := map[string]string{"1": "Home", "2": "Work", "3": "Work", "4": "Work"}[id]; name != "" {
+			r.rename(t, connection, name)
+		}
+	}
+	page := body(t, r.get("/connect/"+r.ask(t, alice, "release bot", tokenvault.ReleaseInject, "repo").ID))
+	at := 0
+	for _, want := range []string{
+		`<bdi>Home</bdi> <bdi class="note">octocat</bdi>`, `<bdi>Work</bdi> <bdi class="note">octocat 2</bdi>`,
+		`<bdi>Work</bdi> <bdi class="note">octocat 4</bdi>`, `<bdi>Work</bdi> <bdi class="note">octocat-at-work</bdi>`,
+	} {
+		i := strings.Index(page[at:], want)
+		if i < 0 {
+			t.Fatalf("%s is missing, or in another place:\n%s", want, page)
+		}
+		at += i
 	}
 }

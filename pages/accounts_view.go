@@ -29,9 +29,16 @@ type account struct {
 	Agents                               []permitted
 	AgentsNone                           string
 	ReconnectURL, Reconnect              string
-	AnotherURL, Another                  string // with the last one of each provider
+	AnotherURL, Another                  string  // with the last one of each provider
+	Naming                               *naming // nil: the person may not
 	SharePath, Share, ShareMeaning       string
 	RevokePath, Revoke, RevokeMeaning    string
+}
+
+// A naming is the form for what the owner calls an account.
+type naming struct {
+	Path, Title, Label, Help, Save string
+	Name                           string // as it is
 }
 
 // A permitted agent is one that may use the account.
@@ -84,12 +91,16 @@ func newURL(in newConnect) string {
 
 func accountOf(actor tokenvault.Actor, c tokenvault.Connection, provider string) account {
 	a := account{
-		ID: c.ID, providerID: c.ProviderID, Provider: provider, Initial: initial(provider), Label: c.Account.Label, Broken: brokenText(actor, c),
+		ID: c.ID, providerID: c.ProviderID, Provider: provider, Initial: initial(provider), Broken: brokenText(actor, c),
 		Facts: []fact{{Label: textConnectedAt, Time: c.CreatedAt}}, AgentsTitle: textAgents, AgentsNone: textAgentsNone,
 		Reconnect: textReconnect, Revoke: textRevoke, RevokeMeaning: revokeMeaning(provider, c.Shared()),
 	}
-	if a.Label == "" {
-		a.Label, a.Detail = textUnnamedAccount, c.Account.ID
+	a.Label, a.Detail = calledBy(c)
+	if !c.LastUsedAt.IsZero() {
+		a.Facts = append(a.Facts, fact{Label: textLastUsed, Time: c.LastUsedAt})
+	}
+	if c.LastUsedBy != "" {
+		a.Facts = append(a.Facts, fact{Label: textLastUsedBy, Value: c.LastUsedBy, Foreign: true})
 	}
 	if c.Shared() {
 		a.Facts = append(a.Facts, fact{Label: textFactOwner, Value: textOrganization})
@@ -101,6 +112,7 @@ func accountOf(actor tokenvault.Actor, c tokenvault.Connection, provider string)
 	if !c.Shared() || actor.OrgAdmin {
 		in := newConnect{providerID: c.ProviderID, connectionID: c.ID, organization: c.Shared(), returnTo: accountsPath}
 		a.ReconnectURL, a.RevokePath = newURL(in), path+"/disconnect"
+		a.Naming = &naming{Path: path + "/rename", Title: textRename, Label: textAccountName, Help: textNameHelp, Save: textSave, Name: c.Name}
 	}
 	switch {
 	case !c.Shared() && actor.Owner.OrganizationID != "":

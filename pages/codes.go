@@ -29,6 +29,7 @@ const (
 	codeServiceAway     = "service_away"
 	codeServiceError    = "service_error"
 	codeAccountTaken    = "account_taken"
+	codeName            = "name"
 	codeNoBrowser       = "no_browser"
 	codeNotSignedIn     = "not_signed_in"
 )
@@ -180,6 +181,11 @@ func codeTexts() []message {
 			codeAccountTaken, "There is a connection to this account already",
 			"It is where this one would go, and an account is connected there once. Nothing was changed.",
 			"Disconnect that one first.",
+		},
+		{
+			codeName, "The account cannot be called that",
+			"A name has at most 80 characters, on one line, and none that are invisible. Nothing was changed.",
+			"Choose another name.",
 		},
 	}
 }

@@ -18,6 +18,7 @@ const (
 	fieldReturnTo   = "returnTo"
 	fieldConnection = "connectionId"
 	fieldError      = "error"
+	fieldName       = "name"
 	fieldTTL        = "permissionTtl"
 	fieldOrg        = "organization"
 	fieldAccount    = "account" // accountNew: another one than the request names

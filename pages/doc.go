@@ -13,7 +13,7 @@
 //	GET  /connect/new           the same for a connect without an agent
 //	POST /connect/new           opens the request and the attempt
 //	GET  /connect/accounts      what a person connected, and whom they allowed to use it
-//	POST /connect/accounts/…    share, unshare, disconnect; withdraw a permission
+//	POST /connect/accounts/…    rename, share, unshare, disconnect; withdraw a permission
 //	GET  /connect/error         why a return from a provider led nowhere
 //	GET  /assets/…              style, script and icon
 //

@@ -54,6 +54,7 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 	mux.Handle("POST /connect/new", h.user(h.starting(h.connectNew)))
 	mux.HandleFunc("GET /connect/error", h.showError)
 	mux.Handle("GET "+accountsPath, h.user(h.showAccounts))
+	mux.Handle("POST "+accountsPath+"/{id}/rename", h.changing(h.rename))
 	mux.Handle("POST "+accountsPath+"/{id}/share", h.changing(h.share))
 	mux.Handle("POST "+accountsPath+"/{id}/unshare", h.changing(h.unshare))
 	mux.Handle("POST "+accountsPath+"/{id}/disconnect", h.changing(h.disconnect))

@@ -213,25 +213,40 @@ func scopeLines(service string, scopes []string) []scopeLine {
 	return lines
 }
 
-// choices lists accounts by name. Where a name does not tell two apart, the
-// account's id is added.
+// calledBy returns what a connection is called: by its owner, else by the provider.
+// The detail is what else tells it from others; empty: nothing has to.
+func calledBy(c tokenvault.Connection) (label, detail string) {
+	switch {
+	case c.Name != "":
+		return c.Name, cmp.Or(c.Account.Label, c.Account.ID)
+	case c.Account.Label != "":
+		return c.Account.Label, ""
+	}
+	return textUnnamedAccount, c.Account.ID
+}
+
+// choices lists accounts by what they are called. Where that does not tell two
+// apart, the account's id is added.
 func choices(plan tokenvault.ConnectPlan) []choice {
-	seen := make(map[string]int, len(plan.Choices))
+	seen := make(map[choice]int, len(plan.Choices))
 	for _, c := range plan.Choices {
-		seen[c.Account.Label]++
+		label, detail := calledBy(c)
+		seen[choice{Label: label, Detail: detail}]++
 	}
 	sorted := slices.SortedFunc(slices.Values(plan.Choices), func(a, b tokenvault.Connection) int {
-		return cmp.Or(cmp.Compare(a.Account.Label, b.Account.Label), cmp.Compare(a.Account.ID, b.Account.ID))
+		called := func(c tokenvault.Connection) string { return cmp.Or(c.Name, c.Account.Label) }
+		return cmp.Or(cmp.Compare(called(a), called(b)), cmp.Compare(a.Account.Label, b.Account.Label), cmp.Compare(a.Account.ID, b.Account.ID))
 	})
 	list := make([]choice, 0, len(sorted))
 	for _, c := range sorted {
 		_, covers := plan.Provider.CoversScopes(c.Scopes, plan.Scopes)
-		one := choice{ID: c.ID, Label: c.Account.Label, Note: choiceNote(c, covers)}
-		if c.Account.Label == "" {
-			one.Label = textUnnamedAccount
-		}
-		if c.Account.Label == "" || seen[c.Account.Label] > 1 {
+		label, detail := calledBy(c)
+		one := choice{ID: c.ID, Label: label, Detail: detail, Note: choiceNote(c, covers)}
+		switch alike := seen[choice{Label: label, Detail: detail}] > 1; {
+		case alike && detail == "":
 			one.Detail = c.Account.ID
+		case alike && detail != c.Account.ID:
+			one.Detail += " " + c.Account.ID
 		}
 		list = append(list, one)
 	}

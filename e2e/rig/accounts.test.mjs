@@ -38,11 +38,23 @@ test('an agent is allowed for a day, withdrawn, and given another account', asyn
   assert.equal((await world.connections('ada')).length, 2);
   assert.equal((await world.resolve('ada')).body.credentialId, permission.credentialId, 'the allowed account is used still');
 
+  await world.restart(); // a server that ends notes what was used; one that runs does so every minute
+  await page.reload();
+  const used = page.locator('.account').filter({ hasText: 'Last used by' });
+  assert.match(await used.innerText(), /Last used by\s+mail-agent/);
+  await used.getByText('Rename').click();
+  await used.getByLabel('Name').fill('Home');
+  await sound(page, 'accounts-rename');
+  await used.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('heading', { name: 'Example ID Home' }).waitFor();
+  assert.equal((await world.connections('ada')).find((c) => c.id === permission.credentialId).name, 'Home');
+
   await agent(page).getByRole('button', { name: 'Withdraw' }).click();
   await page.getByText('You have not allowed any agent').first().waitFor();
   const again = await world.ask('ada');
   assert.equal(again.reason, 'choose_account');
   await page.goto(again.connectUrl);
+  await page.getByText('Home', { exact: true }).waitFor();
   await sound(page, 'choose-account');
   await page.getByLabel('ada-at-work').check();
   await confirm(page);
@@ -52,9 +64,9 @@ test('an agent is allowed for a day, withdrawn, and given another account', asyn
   await page.goto(more.connectUrl);
   await connectAs(page, 'ada-at-work');
   await page.getByRole('heading', { name: 'is connected' }).waitFor();
-  const used = await world.resolve('ada');
-  assert.equal(used.status, 200);
-  assert.notEqual(used.body.credentialId, permission.credentialId);
+  const other = await world.resolve('ada');
+  assert.equal(other.status, 200);
+  assert.notEqual(other.body.credentialId, permission.credentialId);
 
   const first = await world.call('ada', 'POST', '/v1/credentials/idp/resolve', { scopes: ['email'], connectionId: permission.credentialId });
   assert.equal(first.body.authRequest.reason, 'permission_required', 'the other account is asked for by its id');
