@@ -54,8 +54,8 @@ async function atTheBank(page, call) {
   await press(page, 'What is my balance?');
   await press(cardOf(page, call), 'Log in to Harbour Bank');
   await showsTheBank(page);
+  await page.waitForFunction(() => document.activeElement.matches('.tv-live textarea')); // keys go to the browser
   await sound(page, 'demo-bank');
-  await page.locator('.tv-live textarea').focus();
   await page.keyboard.type(BANK_USER);
   await page.keyboard.press('Tab');
   await page.keyboard.type(BANK_PASSWORD);

@@ -104,8 +104,10 @@ The demo runs, in mode %s. Open in a browser on this machine:
      The chat. Ask "who am I?": the call pauses, you connect, the same call resumes.
      The OAuth server takes any name and password.
      Then ask for your balance: the bank has no OAuth, so you sign in at it in a browser of the
-     vault's that you see live, within the chat. You are %s there,
-     with the password %s; the one-time code is on your phone, which the chat shows.
+     vault's that you see live, within the chat. The one-time code is on your phone, which the
+     chat shows. You are, to be pasted there:
+       %s
+       %s
 
 Press Ctrl-C to end it. Steps appear below as they happen.
 `, d.mode, d.signInURL, first, d.chat.url, d.bank.User, d.bank.Password.Reveal())

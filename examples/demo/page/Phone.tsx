@@ -10,8 +10,8 @@ export function Phone() {
   return (
     <aside className="phone" aria-label="Your phone">
       <p>
-        This bank is made up: your name and password there are in the terminal that runs the demo. It sends a
-        code to your phone.
+        This bank is made up: copy your name and password there from the terminal that runs the demo. It sends
+        a code to your phone.
       </p>
       <button type="button" onClick={() => void look()}>
         Look at your phone
