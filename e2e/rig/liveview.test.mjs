@@ -83,6 +83,9 @@ async function sound(page, name) {
 test('a person signs in within the card, by keyboard alone', async () => {
   const { page, asked } = await person('ada');
   await button(page, `Log in to ${asked.providerName}`).press('Enter');
+  const told = page.locator('.tv-live').getByText(`mail-agent asks to use your ${asked.providerName} account.`);
+  await told.waitFor();
+  assert.match(await told.textContent(), /receives the cookies of your login/, 'what signing in gives is said');
   await shows(page, world.bank.bank);
   await sound(page, 'live-view');
   assert.equal(await keyboard(page).evaluate((field) => field === document.activeElement), true, 'keys go to the browser');

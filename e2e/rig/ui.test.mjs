@@ -67,6 +67,56 @@ test('a window that is closed means nothing: it is opened again', async () => {
   await card(page).getByText('Connected to Example ID as cy@example.test').waitFor();
 });
 
+/** Connects a user's account, has an agent ask for more, and lets the user sign in as somebody else. */
+async function changesAccount(user, other) {
+  const page = await person(user, { request: await world.ask(user) });
+  const first = await opens(page, card(page), 'Connect Example ID');
+  await confirm(first);
+  await consent(first, user);
+  await card(page).getByText('Connected to Example ID').waitFor();
+  const { body } = await world.call(user, 'POST', '/v1/credentials/idp/resolve', { scopes: ['email', 'profile'], release: 'token' });
+  assert.equal(body.authRequest.reason, 'insufficient_scope');
+  await show(page, { request: body.authRequest });
+  await card(page).getByText('mail-agent asks to use your Example ID account.').waitFor();
+  await signOut(page);
+  const popup = await opens(page, card(page), 'Allow more access');
+  await confirm(popup);
+  await consent(popup, other);
+  await card(page).getByText('You signed in with another Example ID account than before').waitFor();
+  return { page, popup, id: body.authRequest.authRequestId };
+}
+
+/** Signs a browser out at the provider. */
+const signOut = (page) => page.context().clearCookies({ domain: 'idp.localhost' });
+
+test('another account than before is said, and connected beside the earlier one', async () => {
+  const { page, popup, id } = await changesAccount('mia', 'mia2');
+  await sound(page, 'account-change');
+  assert.equal((await world.wait('mia', id, '0s')).notice, 'account_mismatch');
+  await popup.getByText('That is another account', { exact: true }).waitFor();
+  await popup.close(); // it was closed: both ways are there still
+  const again = await opens(page, card(page), 'Connect the new one beside it');
+  await again.getByText('A new one is connected beside the one that is there').waitFor();
+  await confirm(again);
+  await again.getByRole('button', { name: 'Continue' }).click();
+  await card(page).getByText('Connected to Example ID as mia2@example.test').waitFor();
+  assert.deepEqual((await world.connections('mia')).map((c) => c.externalAccountId).sort(), ['mia', 'mia2']);
+});
+
+test('another account than before, and then the earlier one, without events', async () => {
+  const { page, popup } = await changesAccount('noa', 'noa2');
+  await page.route('**/auth-requests/*', (route) => (route.request().headers().accept?.includes('event-stream') ? route.abort('connectionreset') : route.continue()));
+  await page.reload();
+  await card(page).getByText('You signed in with another Example ID account than before').waitFor(); // it is durable
+  await signOut(page);
+  const again = await opens(page, card(page), 'Sign in with the earlier one');
+  await confirm(again);
+  await consent(again, 'noa');
+  await card(page).getByText('Connected to Example ID as noa@example.test').waitFor();
+  assert.deepEqual((await world.connections('noa')).map((c) => c.externalAccountId), ['noa']);
+  await popup.close();
+});
+
 test('two cards at once have a window each', async () => {
   const first = await world.ask('dan');
   const { body } = await world.call('dan', 'POST', '/v1/credentials/idp/resolve', { scopes: ['email', 'profile'], release: 'token' });

@@ -8,10 +8,16 @@ import type { AuthRequest } from "./types.js";
  * again from each of them, and from `idle`.
  */
 export type ConnectState =
-  | { status: "idle" }
+  /** `request` is as the vault knows it, once that was asked. */
+  | { status: "idle"; request?: AuthRequest }
   | { status: "connecting" }
   /** The user is at the provider, or on the vault's page. */
   | { status: "waiting"; request: AuthRequest }
+  /**
+   * The user signed in with another account than was connected before. `openAgain("earlier")` has them sign
+   * in with that one, `openAgain("new")` connects the other one beside it.
+   */
+  | { status: "mismatch"; request: AuthRequest }
   /** No window could be opened: show a link to `url`, or call `openHere`. */
   | { status: "blocked"; request: AuthRequest; url: string }
   | { status: "connected"; request: AuthRequest; credentialId: string }
@@ -47,8 +53,11 @@ export interface Connect {
   start(): Promise<ConnectState>;
   /** Goes to the connect page in this tab. */
   openHere(): void;
-  /** Opens the window again. */
-  openAgain(): void;
+  /**
+   * Opens the window again, or this tab where that is used: for the account that the request names, or for
+   * another one beside it. Default: as before.
+   */
+  openAgain(account?: "earlier" | "new"): void;
   /** Stops waiting and goes back to idle; the request stays open. */
   cancel(): void;
   /** Says no: the request is settled as declined. */
@@ -75,18 +84,23 @@ export function createConnect(options: ConnectOptions): Connect {
   let popup: PageWindow | null = null;
   let running: AbortController | undefined;
   let look = () => {};
+  let other = false; // another account is wanted
+  let acted: AuthRequest["noticedAt"]; // when the notice came on which the user has acted
 
   const set = (next: ConnectState) => {
     state = next;
     for (const listener of listeners) listener(next);
     return next;
   };
-  const urlOf = (request: AuthRequest) => options.connectUrl?.(request) ?? request.connectUrl;
-  const withReturn = (url: string) => {
-    const target = new URL(url, page.here());
-    if (options.returnTo) target.searchParams.set("returnTo", new URL(options.returnTo, page.here()).href);
+  const usesTab = () => open === "tab" || (open === "auto" && page.prefersSameTab());
+  const idle = () => set({ status: "idle", ...(current ? { request: current } : {}) });
+  const urlOf = (request: AuthRequest, back?: string) => {
+    const target = new URL(options.connectUrl?.(request) ?? request.connectUrl, page.here());
+    if (other) target.searchParams.set("account", "new");
+    if (back) target.searchParams.set("returnTo", new URL(back, page.here()).href);
     return target.href;
   };
+  const goThere = (request: AuthRequest) => page.go(urlOf(request, options.returnTo));
 
   const ask = async () => {
     if (current?.status === "pending") return current;
@@ -97,7 +111,7 @@ export function createConnect(options: ConnectOptions): Connect {
     return current;
   };
 
-  const follow = async (request: AuthRequest, signal: AbortSignal): Promise<ConnectState> => {
+  const follow = async (request: AuthRequest, signal: AbortSignal, fresh = false): Promise<ConnectState> => {
     const origins = [...new Set([new URL(request.connectUrl).origin, new URL(page.here()).origin])];
     const unlisten = page.listen(origins, (message) => {
       if (!message.authRequestId || message.authRequestId === request.authRequestId) look();
@@ -105,6 +119,14 @@ export function createConnect(options: ConnectOptions): Connect {
     try {
       const settled = await client.wait(request.authRequestId, {
         signal,
+        onUpdate: (seen) => {
+          current = seen;
+          if (fresh) acted = seen.noticedAt; // it was there before the user left
+          fresh = false;
+          if (seen.status !== "pending") return;
+          if (seen.notice && seen.noticedAt !== acted) set({ status: "mismatch", request: seen });
+          else if (state.status === "mismatch") set({ status: "waiting", request: seen });
+        },
         onReady: (ready) => {
           look = ready;
         },
@@ -146,7 +168,8 @@ export function createConnect(options: ConnectOptions): Connect {
       return () => listeners.delete(listener);
     },
     start() {
-      const here = open === "tab" || (open === "auto" && page.prefersSameTab());
+      const here = usesTab();
+      other = false;
       // The window is opened before anything is awaited: later it would be blocked.
       popup?.close();
       popup = here || open === "none" ? null : page.open();
@@ -158,14 +181,14 @@ export function createConnect(options: ConnectOptions): Connect {
         page.begun(request.authRequestId, true);
         if (here) {
           set({ status: "waiting", request });
-          page.go(withReturn(urlOf(request)));
+          goThere(request);
         } else if (opened || open === "none") {
           opened?.go(urlOf(request));
           set({ status: "waiting", request });
         } else {
           set({ status: "blocked", request, url: urlOf(request) });
         }
-        return follow(request, signal);
+        return follow(request, signal, true);
       });
     },
     resume() {
@@ -179,9 +202,9 @@ export function createConnect(options: ConnectOptions): Connect {
       if (page.begun(current.authRequestId)) return this.resume();
       try {
         const seen = await client.authRequest(current.authRequestId);
-        if (running || seen.status === "pending") return state;
+        if (running) return state;
         current = seen;
-        return set(endOf(seen));
+        return seen.status === "pending" ? idle() : set(endOf(seen));
       } catch {
         return state; // start tells what is wrong
       }
@@ -192,11 +215,17 @@ export function createConnect(options: ConnectOptions): Connect {
       was?.abort();
     },
     openHere() {
-      if (current) page.go(withReturn(urlOf(current)));
+      if (current) goThere(current);
     },
-    openAgain() {
+    openAgain(account) {
       if (!current) return;
+      if (account) other = account === "new";
+      acted = current.noticedAt;
       popup?.close();
+      if (usesTab()) {
+        set({ status: "waiting", request: current });
+        return goThere(current);
+      }
       popup = page.open();
       popup?.go(urlOf(current));
       set(
@@ -209,7 +238,7 @@ export function createConnect(options: ConnectOptions): Connect {
       this.dispose();
       if (current) page.begun(current.authRequestId, false);
       popup?.close();
-      set({ status: "idle" });
+      idle();
     },
     async decline() {
       if (!current) return state;

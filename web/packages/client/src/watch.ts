@@ -35,9 +35,11 @@ export async function watch(
       failures = 0;
       options.onUpdate?.(request);
       if (request.status !== "pending") return request;
-      const events: "settled" | "ended" | "held" = streams ? await untilEvent(client, id, either) : "held";
+      const events: "changed" | "ended" | "held" = streams
+        ? await untilEvent(client, request, either)
+        : "held";
       streams = events !== "held";
-      if (events !== "settled") await pause(streams ? Math.min(pollEvery, 500) : pollEvery, either);
+      if (events !== "changed") await pause(streams ? Math.min(pollEvery, 500) : pollEvery, either);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (look.signal.aborted) continue;
@@ -53,15 +55,15 @@ export async function watch(
 }
 
 /**
- * Reads events until one says that the request is settled, or the stream ends or is cut. "held": no
- * event came through at all.
+ * Reads events until one says that the request is settled or has another notice, or the stream ends or is
+ * cut. "held": no event came through at all.
  */
 async function untilEvent(
   client: TokenVaultClient,
-  id: string,
+  request: AuthRequest,
   signal: AbortSignal,
-): Promise<"settled" | "ended" | "held"> {
-  const response = await client.send(`/auth-requests/${encodeURIComponent(id)}`, {
+): Promise<"changed" | "ended" | "held"> {
+  const response = await client.send(`/auth-requests/${encodeURIComponent(request.authRequestId)}`, {
     headers: { Accept: "text/event-stream" },
     signal,
   });
@@ -78,9 +80,11 @@ async function untilEvent(
       text += value;
       for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
         seen++;
-        const settled = /^data:.*"status":"(?!pending)/m.test(text.slice(0, end));
+        const [, data = ""] = /^data:(.+)/m.exec(text.slice(0, end)) ?? [];
         text = text.slice(end + 2);
-        if (settled) return "settled";
+        if (!data) continue;
+        const now: AuthRequest = JSON.parse(data);
+        if (now.status !== "pending" || now.noticedAt !== request.noticedAt) return "changed";
       }
     }
   } catch (error) {

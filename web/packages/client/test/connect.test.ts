@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
+  type Connect,
   type ConnectMessage,
   createClient,
   createConnect,
@@ -134,6 +135,104 @@ test("a closed window means nothing: the user may be there still", async () => {
   expect(connect.state.status).toBe("waiting");
   vault.settle({ status: "connected", credentialId: "cn_1" });
   expect((await done).status).toBe("connected");
+});
+
+const urls = () => page.windows.map((w) => w.url);
+const toBe = (connect: Connect, status: string) => expect.poll(() => connect.state.status).toBe(status);
+
+test("another account than before is told at once, and both ways on open the page", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const done = connect.start();
+  await waitingFor();
+  vault.note("2026-01-01T10:00:00Z");
+  await toBe(connect, "mismatch");
+  page.windows[0] = { url: "", closed: true }; // by the user: both ways are there still
+  connect.openAgain("new");
+  expect(connect.state.status).toBe("waiting");
+  expect(page.windows[1]?.url).toBe("https://vault.example/connect/ar_1?account=new");
+  connect.openAgain(); // closed once more
+  expect(page.windows[1]?.closed).toBe(true);
+  expect(page.windows[2]?.url).toBe("https://vault.example/connect/ar_1?account=new");
+  vault.note(); // the next attempt began
+  vault.note("2026-01-01T11:00:00Z");
+  await toBe(connect, "mismatch");
+  connect.openAgain("earlier");
+  expect(urls().at(-1)).toBe("https://vault.example/connect/ar_1");
+  await expect.poll(() => vault.calls.filter((c) => c.endsWith("events")).length).toBeGreaterThan(2);
+  expect(connect.state.status).toBe("waiting"); // what it acted on is not told again
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await done).status).toBe("connected");
+  expect(page.windows.every((w) => w.closed)).toBe(true);
+});
+
+test("who tries again in the window is waited for", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const done = connect.start();
+  await waitingFor();
+  vault.note("2026-01-01T10:00:00Z");
+  await toBe(connect, "mismatch");
+  vault.note();
+  await toBe(connect, "waiting");
+  expect(page.windows).toHaveLength(1);
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect((await done).status).toBe("connected");
+});
+
+test("a notice of an earlier try is nothing to somebody who begins again, also without events", async () => {
+  vault.events = "plain";
+  vault.note("2026-01-01T10:00:00Z");
+  const quick = { ...client, wait: (id: string, o = {}) => client.wait(id, { ...o, pollEvery: 10 }) };
+  const connect = createConnect({ client: quick, page, request: vault.request });
+  const seen: string[] = [];
+  connect.subscribe((s) => seen.push(s.status));
+  const done = connect.start();
+  await expect.poll(() => vault.calls.length).toBeGreaterThan(4);
+  expect(seen).toEqual(["connecting", "waiting"]);
+  vault.note("2026-01-01T11:00:00Z");
+  await toBe(connect, "mismatch");
+  vault.settle({ status: "declined" });
+  expect((await done).status).toBe("declined");
+});
+
+test("a phone that comes back with another account leaves again in its tab", async () => {
+  page.phone = true;
+  page.begun("ar_1", true);
+  vault.note("2026-01-01T10:00:00Z");
+  const connect = createConnect({ client, page, request: vault.request, returnTo: "/chat" });
+  const done = connect.check();
+  await toBe(connect, "mismatch");
+  connect.openAgain("new");
+  expect(page.went).toEqual([
+    "https://vault.example/connect/ar_1?account=new&returnTo=https%3A%2F%2Fapp.example%2Fchat",
+  ]);
+  expect(page.windows).toHaveLength(0);
+  expect(page.begun("ar_1")).toBe(true);
+  vault.settle({ status: "connected", credentialId: "cn_2" });
+  expect(await done).toMatchObject({ status: "connected", credentialId: "cn_2" });
+});
+
+test("a blocked window leads to the other account too", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  const done = connect.start();
+  await waitingFor();
+  vault.note("2026-01-01T10:00:00Z");
+  await toBe(connect, "mismatch");
+  page.blocked = true;
+  connect.openAgain("new");
+  expect(connect.state).toMatchObject({
+    status: "blocked",
+    url: "https://vault.example/connect/ar_1?account=new",
+  });
+  connect.openHere();
+  expect(page.went).toEqual(["https://vault.example/connect/ar_1?account=new"]);
+  vault.settle({ status: "expired" });
+  await done;
+});
+
+test("what the vault tells its user of a request is there before it begins", async () => {
+  const connect = createConnect({ client, page, request: vault.request });
+  vault.request = { ...vault.request, asks: { agent: "mail-agent", release: "inject" } };
+  expect(await connect.check()).toMatchObject({ status: "idle", request: { asks: { agent: "mail-agent" } } });
 });
 
 test("a page's word is a hint; the vault decides", async () => {

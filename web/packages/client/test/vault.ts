@@ -48,6 +48,13 @@ export class VaultServer {
     this.#streams.clear();
   }
 
+  /** Says that another account came, or that the next attempt began, and tells whoever listens. */
+  note(noticedAt?: string): void {
+    const { notice: _, noticedAt: __, ...request } = this.request;
+    this.request = noticedAt ? { ...request, notice: "account_mismatch", noticedAt } : request;
+    for (const stream of this.#streams) stream.write(this.#event());
+  }
+
   #event(): string {
     return `event: auth_request\ndata: ${JSON.stringify(this.request)}\n\n`;
   }

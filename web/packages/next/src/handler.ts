@@ -102,7 +102,7 @@ function connectPath(path: string, query: URLSearchParams, vaultUrl: string): st
   const request = /^\/connect\/([A-Za-z0-9_-]+)$/.exec(path);
   const keep = new URLSearchParams();
   for (const name of request
-    ? ["returnTo"]
+    ? ["returnTo", "account"]
     : ["providerId", "threadId", "returnTo", "connectionId", "organization"]) {
     const value = query.get(name);
     if (value !== null) keep.set(name, value);

@@ -256,10 +256,10 @@ test("events pass through as they come", async () => {
 });
 
 test("a connect begins here and brings the user along, in no URL", async () => {
-  const answer = await call("/connect/ar_1?returnTo=%2Fchat&evil=1");
+  const answer = await call("/connect/ar_1?returnTo=%2Fchat&account=new&evil=1");
   const html = await answer.text();
   expect(html).toContain('action="https://vault.example/signin/assertion"');
-  expect(html).toContain('name="next" value="/connect/ar_1?returnTo=%2Fchat"');
+  expect(html).toContain('name="next" value="/connect/ar_1?returnTo=%2Fchat&#38;account=new"');
   const csp = answer.headers.get("content-security-policy") ?? "";
   expect(csp).toContain("form-action https://vault.example");
   expect(csp).not.toContain("unsafe-inline");

@@ -89,6 +89,7 @@ export function LiveView({ request, providerName, apiBasePath, onOver, onCancel 
   return (
     // biome-ignore lint/a11y/useSemanticElements: it is no form, so no fieldset
     <div ref={root} className="tv-live" role="group" aria-label={t("liveBar")} data-live={view.state.status}>
+      {login && <Asks login={login} provider={provider} t={t} />}
       <div className="tv-live-window">
         <Bar scene={scene} send={view.send} keyboard={view.keyboard} root={root} t={t} />
         <Tabs scene={scene} send={view.send} t={t} />
@@ -181,6 +182,20 @@ export function LiveView({ request, providerName, apiBasePath, onOver, onCancel 
         />
       )}
     </div>
+  );
+}
+
+/** Says whom the user gives what by signing in. It is there before the browser is. */
+function Asks({ login, provider, t }: { login: Login; provider: string; t: T }): ReactNode {
+  const { asks, organizationId } = login.authRequest;
+  if (!asks) return null;
+  const gets =
+    asks.release === "token" ? "getsCookies" : login.usageMode === "session" ? "getsBrowser" : "getsLogin";
+  return (
+    <p className="tv-live-asks">
+      {t(organizationId ? "asksShared" : "asks", { agent: asks.agent, provider })} {t(gets)}{" "}
+      {t("untilWithdrawn")}
+    </p>
   );
 }
 

@@ -55,9 +55,11 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
   const provider = props.providerName ?? request?.providerName ?? providerId;
   const account = useAccount(state, client);
   const title = useId();
-  const shown = inline && state.status === "waiting" ? state.request : undefined;
+  // The live view itself says that another account came.
+  const shown = inline && (state.status === "waiting" || state.status === "mismatch") && state.request;
+  const asks = state.status === "idle" ? state.request?.asks : undefined;
   const scopes = request?.requiredScopes ?? props.requiredScopes ?? [];
-  const values = { provider, account: account ?? "", scopes: scopes.join(", ") };
+  const values = { provider, account: account ?? "", scopes: scopes.join(", "), agent: asks?.agent ?? "" };
   const classes = [unstyled ? "" : "tv-card", className ?? ""].filter(Boolean).join(" ");
   return (
     // A group rather than a landmark: a chat may show many.
@@ -140,11 +142,13 @@ function textOf(
 ): string {
   switch (state.status) {
     case "idle":
-      return reasonOf(request, t, values);
+      return [whoAsks(request, t, values), reasonOf(request, t, values)].filter(Boolean).join(" ");
     case "connecting":
       return t("connecting");
     case "waiting":
       return t("waiting");
+    case "mismatch":
+      return t("accountMismatch", values);
     case "blocked":
       return t("blocked");
     case "connected":
@@ -156,6 +160,14 @@ function textOf(
     case "failed":
       return t(failureKey(state.code), values);
   }
+}
+
+/** Which agent asks: told to its user only, so it comes with what the vault answers. */
+function whoAsks(request: AuthRequest | undefined, t: T, values: Record<string, string>): string {
+  if (values.agent) return t(request?.organizationId ? "asksShared" : "asks", values);
+  return request?.reason === "permission_required" && !request.organizationId
+    ? t("asksSomething", values)
+    : "";
 }
 
 function reasonOf(request: AuthRequest | undefined, t: T, values: Record<string, string>): string {
@@ -219,6 +231,12 @@ function actionsOf(
       return [{ label: t("connecting"), busy: true }];
     case "waiting":
       return [{ label: t("openAgain"), onClick: () => connect.openAgain(), quiet: true }, cancel];
+    case "mismatch":
+      return [
+        { label: t("accountEarlier"), onClick: () => connect.openAgain("earlier") },
+        { label: t("accountBeside"), onClick: () => connect.openAgain("new"), quiet: true },
+        cancel,
+      ];
     case "blocked":
       return [
         { label: t("openHere"), onClick: () => connect.openHere() },

@@ -20,8 +20,16 @@ export const de: Strings = {
   expired: "Die Verbindung zu {provider} ist abgelaufen. Verbinden Sie neu, um weiterzumachen.",
   revoked: "Die Verbindung zu {provider} wurde widerrufen. Verbinden Sie neu, um weiterzumachen.",
   insufficientScope: "{provider} braucht außerdem: {scopes}",
-  permissionRequired:
-    "Hier möchte etwas Ihr {provider}-Konto benutzen. Ohne Ihre Erlaubnis wird nichts benutzt.",
+  asks: "{agent} möchte Ihr {provider}-Konto benutzen.",
+  asksShared: "{agent} möchte ein {provider}-Konto Ihrer Organisation benutzen.",
+  asksSomething: "Hier möchte etwas Ihr {provider}-Konto benutzen.",
+  permissionRequired: "Ohne Ihre Erlaubnis wird nichts benutzt.",
+  getsLogin: "Der Agent darf Ihre Anmeldung in Ihrem Namen benutzen, ohne ihre Cookies zu sehen.",
+  getsBrowser:
+    "Der Agent darf den angemeldeten Browser benutzen, ohne dessen Cookies zu bekommen. Er kann dort, was Sie können.",
+  getsCookies:
+    "Der Agent bekommt die Cookies Ihrer Anmeldung. Damit kann er dort, was Sie können, bis Sie sich auf allen Geräten abmelden.",
+  untilWithdrawn: "Das ist erlaubt, bis Sie es widerrufen.",
   chooseAccountText: "Sie haben mehrere {provider}-Konten. Wählen Sie, welches benutzt werden soll.",
   administrator: "{provider} muss von der Verwaltung Ihrer Organisation verbunden werden.",
   scopes: "Zugriff: {scopes}",
@@ -32,6 +40,8 @@ export const de: Strings = {
   browserLogin: "Melden Sie sich unten im Browser bei {provider} an. Ihre Eingaben gehen nur an {provider}.",
   accountMismatch:
     "Sie haben sich mit einem anderen {provider}-Konto angemeldet als zuvor. Nehmen Sie das frühere, oder verbinden Sie das neue zusätzlich.",
+  accountEarlier: "Mit dem früheren anmelden",
+  accountBeside: "Das neue zusätzlich verbinden",
   connected: "Mit {provider} verbunden",
   connectedAs: "Mit {provider} verbunden als {account}",
   declined: "Sie haben abgelehnt. Es wurde nichts verbunden.",

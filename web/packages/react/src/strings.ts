@@ -22,8 +22,16 @@ export const en = {
   expired: "The connection to {provider} ended. Connect it again to go on.",
   revoked: "The connection to {provider} was revoked. Connect it again to go on.",
   insufficientScope: "{provider} also needs: {scopes}",
-  permissionRequired:
-    "Something here asks to use your {provider} account. Nothing is used before you allow it.",
+  asks: "{agent} asks to use your {provider} account.",
+  asksShared: "{agent} asks to use a {provider} account of your organization.",
+  asksSomething: "Something here asks to use your {provider} account.",
+  permissionRequired: "Nothing is used before you allow it.",
+  getsLogin: "The agent may use your login on your behalf without seeing its cookies.",
+  getsBrowser:
+    "The agent may use the signed-in browser, without its cookies being handed out. It can do there what you can do.",
+  getsCookies:
+    "The agent receives the cookies of your login. With them it can do what you can do there, until you sign out of all devices.",
+  untilWithdrawn: "This is allowed until you withdraw it.",
   chooseAccountText: "You have several {provider} accounts. Choose which one to use.",
   administrator: "An administrator of your organization has to connect {provider}.",
   scopes: "Access: {scopes}",
@@ -34,6 +42,8 @@ export const en = {
   browserLogin: "Log in to {provider} in the browser below. What you type goes to {provider} only.",
   accountMismatch:
     "You signed in with another {provider} account than before. Sign in with the earlier one, or connect the new one beside it.",
+  accountEarlier: "Sign in with the earlier one",
+  accountBeside: "Connect the new one beside it",
   connected: "Connected to {provider}",
   connectedAs: "Connected to {provider} as {account}",
   declined: "You said no. Nothing was connected.",

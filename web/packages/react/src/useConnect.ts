@@ -42,16 +42,16 @@ export function useConnect(options: UseConnectOptions): { state: ConnectState; c
       }),
     [client, connectUrl, returnTo, key, open, timeout],
   );
-  const initial = useMemo<ConnectState>(
-    () => (request && request.status !== "pending" ? endOf(request) : connect.state),
-    [connect, request],
+  const ended = useMemo(
+    () => (request && request.status !== "pending" ? endOf(request) : undefined),
+    [request],
   );
   const live = useSyncExternalStore(
     connect.subscribe,
     () => connect.state,
-    () => initial,
+    () => ended ?? connect.state,
   );
-  const state = live.status === "idle" ? initial : live;
+  const state = live.status === "idle" ? (ended ?? live) : live;
 
   const onEnd = useRef(options.onEnd);
   useEffect(() => {

@@ -93,6 +93,44 @@ test.each<[Partial<AuthRequest>, string]>([
   expect(screen.getByRole("button", { name: "Try again" })).toBeDefined();
 });
 
+test("another account than before is said, with two ways on", async () => {
+  const request: AuthRequest = { ...vault.request, reason: "expired" };
+  vault.request = { ...request };
+  show(<TokenVaultAuth request={request} />);
+  press("Reconnect GitHub");
+  await screen.findByText("Waiting for authorization…");
+  vault.request = { ...request, notice: "account_mismatch", noticedAt: "2026-01-01T10:00:00Z" };
+  await screen.findByText(/You signed in with another GitHub account than before/, {}, { timeout: 5000 });
+  press("Connect the new one beside it");
+  expect(opened.at(-1)?.location.href).toBe("https://vault.example/connect/ar_1?account=new");
+  await screen.findByText("Waiting for authorization…");
+  vault.request = { ...vault.request, noticedAt: "2026-01-01T11:00:00Z" };
+  await screen.findByText(/You signed in with another/, {}, { timeout: 5000 });
+  press("Sign in with the earlier one");
+  expect(opened.at(-1)?.location.href).toBe("https://vault.example/connect/ar_1");
+  expect(opened.slice(0, -1).every((w) => w.closed)).toBe(true);
+});
+
+test.each<[Partial<AuthRequest>, string]>([
+  [
+    { reason: "expired" },
+    "mail-agent asks to use your GitHub account. The connection to GitHub ended. Connect it again to go on.",
+  ],
+  [
+    { reason: "permission_required" },
+    "mail-agent asks to use your GitHub account. Nothing is used before you allow it.",
+  ],
+  [
+    { organizationId: "acme" },
+    "mail-agent asks to use a GitHub account of your organization. An administrator of your organization has to connect GitHub.",
+  ],
+])("the user is told who asks: %o", async (change, text) => {
+  const request = { ...vault.request, ...change };
+  vault.request = { ...request, asks: { agent: "mail-agent", release: "inject" } };
+  show(<TokenVaultAuth request={request} />);
+  await screen.findByText(text);
+});
+
 test("a blocked window leaves this tab", async () => {
   vi.stubGlobal("open", () => null);
   show(<TokenVaultAuth request={vault.request} />);

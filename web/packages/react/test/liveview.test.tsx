@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import type { ViewScene } from "@ai-token-vault/client";
+import type { Login, ViewScene } from "@ai-token-vault/client";
 import { act, cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { StrictMode } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -96,6 +96,36 @@ test("the card begins one login, opens no window, and shows the browser with its
   shows(socket, { ...calm, origin: "http://bank.example", secure: false });
   expect(screen.getByText("Not secure")).toBeDefined();
   expect(document.activeElement).toBe(keyboard());
+});
+
+test.each<[Partial<Login>, "inject" | "token", string]>([
+  [{}, "inject", "The agent may use your login on your behalf without seeing its cookies."],
+  [{ usageMode: "session" }, "inject", "The agent may use the signed-in browser"],
+  [{ usageMode: "token" }, "token", "The agent receives the cookies of your login."],
+])("who asks, and for what, is said before there is a browser: %o %s", async (login, release, text) => {
+  vault.login = { ...login, phase: "starting" };
+  vault.request = { ...vault.request, asks: { agent: "mail-agent", release } };
+  begin();
+  const said = await screen.findByText(
+    /^mail-agent asks to use your GitHub account\./,
+    {},
+    { timeout: 5000 },
+  );
+  expect(said.textContent).toContain(text);
+  expect(said.textContent).toContain("until you withdraw it");
+  expect(said.compareDocumentPosition(keyboard()) & Node.DOCUMENT_POSITION_FOLLOWING).toBeTruthy();
+});
+
+test("the live view of a card says itself that another account came", async () => {
+  await live();
+  vault.request = { ...vault.request, notice: "account_mismatch", noticedAt: "2026-01-01T10:00:00Z" };
+  vault.login = { phase: "ended", notice: "account_mismatch" };
+  await screen.findByRole("button", { name: "Connect it as another account" }, { timeout: 5000 });
+  await waitFor(() => expect(document.querySelector("[data-status=mismatch]")).not.toBeNull(), {
+    timeout: 5000,
+  });
+  expect(screen.getByRole("button", { name: "Try again" })).toBeDefined();
+  expect(screen.queryByRole("button", { name: "Connect the new one beside it" })).toBeNull();
 });
 
 test("keys, pastes and soft keyboards go to the browser; F6 leads out", async () => {
