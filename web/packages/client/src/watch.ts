@@ -15,13 +15,28 @@ export interface WatchOptions {
 
 /**
  * Waits until a request is settled: by server-sent events, and by asking when those do not come
- * through. Failures that pass are outlived; what does not pass rejects.
+ * through. Failures that pass are outlived; what does not pass rejects. A page whose network is back looks at once.
  */
 export async function watch(
   client: TokenVaultClient,
   id: string,
   options: WatchOptions = {},
 ): Promise<AuthRequest> {
+  let look = () => {};
+  const online = () => look();
+  const onReady = (ready: () => void) => {
+    look = ready;
+    options.onReady?.(ready);
+  };
+  globalThis.addEventListener?.("online", online); // there is none on servers
+  try {
+    return await follow(client, id, { ...options, onReady });
+  } finally {
+    globalThis.removeEventListener?.("online", online);
+  }
+}
+
+async function follow(client: TokenVaultClient, id: string, options: WatchOptions): Promise<AuthRequest> {
   const { signal, pollEvery = 2000 } = options;
   let streams = true;
   for (let failures = 0; ; ) {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { createClient, type TokenVaultClient, TokenVaultError } from "../src/index.js";
 import { VaultServer } from "./vault.js";
 
@@ -10,7 +10,10 @@ beforeEach(async () => {
   client = createClient({ url: await vault.start(), token: () => "tvs_page" });
 });
 
-afterEach(() => vault.stop());
+afterEach(async () => {
+  vi.unstubAllGlobals();
+  await vault.stop();
+});
 
 const events = () => vault.calls.filter((c) => c.endsWith("events")).length;
 
@@ -84,6 +87,20 @@ test("a token that cannot be fetched for a while is asked for again; a no is fin
 
   answers.push(new Error("signed out"));
   await expect(page.wait("ar_1", { pollEvery: 5 })).rejects.toThrow("signed out");
+});
+
+test("a page whose network is back looks at once, however long it would have waited", async () => {
+  const page = new EventTarget();
+  vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
+  const removed = vi.fn(page.removeEventListener.bind(page));
+  vi.stubGlobal("removeEventListener", removed);
+  vault.failures = [{ status: 503, code: "unavailable", retryAfter: "3600" }];
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  const waiting = client.wait("ar_1");
+  await expect.poll(() => vault.failures).toEqual([]);
+  page.dispatchEvent(new Event("online"));
+  expect((await waiting).status).toBe("connected");
+  expect(removed).toHaveBeenCalledOnce();
 });
 
 test("a server that is gone is waited for, and a signal ends the wait", async () => {
