@@ -73,7 +73,7 @@ async function atTheBank(page, call) {
 /** Connects from a card: in the window that it opens, at the vault and then at the OAuth server. */
 async function connect(page, card) {
   const opens = page.waitForEvent('popup');
-  await press(card, 'Connect Demo Account');
+  await press(card, 'Connect Demo ID');
   const popup = await opens;
   if (MODE === 'signin') await consent(popup, 'ada'); // to the vault, before anything else
   await popup.locator('button[form=decide]').click();
@@ -108,13 +108,13 @@ try {
   await page.getByText('Nothing is connected yet.').waitFor();
   await sound(page, 'demo-first');
   await press(page, 'Who am I?');
-  await cardOf(page, 1).getByText('Demo Account is not connected yet.').waitFor();
+  await cardOf(page, 1).getByRole('button', { name: 'Connect Demo ID' }).waitFor();
   await sound(page, 'demo-paused');
   await connect(page, cardOf(page, 1));
 
   // The same call resumes; nobody sends another message.
   await answer(page, 1).filter({ hasText: 'ada@example.test' }).waitFor();
-  await cardOf(page, 1).getByText('Connected to Demo Account as').waitFor();
+  await cardOf(page, 1).getByText('Connected to Demo ID as').waitFor();
   const list = (provider) => page.getByRole('region', { name: 'Connections' }).locator(`[data-provider=${provider}]`);
   await list('demo').getByText('Works').waitFor();
   await sound(page, 'demo');
@@ -139,7 +139,7 @@ try {
   await keep(page);
 
   await page.reload(); // what was said is there again, and cards know how they ended
-  await cardOf(page, 1).getByText('Connected to Demo Account').waitFor();
+  await cardOf(page, 1).getByText('Connected to Demo ID').waitFor();
   await cardOf(page, 12).getByText('You said no').waitFor();
   await answer(page, 13).waitFor();
   await keep(page);

@@ -139,7 +139,7 @@ func (d *demo) providerHost() string { return strings.TrimPrefix(d.issuer, "http
 // writeProvider describes the OAuth server to the vault.
 func (d *demo) writeProvider(context.Context) error {
 	text := fmt.Sprintf(`id: %[1]s
-name: Demo Account
+name: Demo ID
 service: demo
 description: The independent OAuth server of this demo.
 authMethod: oauth2
