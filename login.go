@@ -20,6 +20,8 @@ type BrowserLogin struct {
 	// that the login ended with.
 	ConnectionID string
 	ReturnURL    string // where the host wants the browser afterwards; empty: the result page
+	// PermissionTTL is that of [StartConnect] with which the login was begun.
+	PermissionTTL time.Duration
 	// NodeURL is set if another process runs the browser: it is to be asked, and
 	// what follows is not known here.
 	NodeURL string

@@ -285,7 +285,7 @@ func (v *Vault) loginNow(ctx context.Context, a Attempt, rec loginRecord) (Brows
 // describeLogin says what is known here.
 func (v *Vault) describeLogin(ctx context.Context, a Attempt, req AuthRequest, p Provider, rec loginRecord) BrowserLogin {
 	d := BrowserLogin{
-		ID: a.ID, Request: req, Provider: p, ConnectionID: rec.connectionID, ReturnURL: a.ReturnURL,
+		ID: a.ID, Request: req, Provider: p, ConnectionID: rec.connectionID, ReturnURL: a.ReturnURL, PermissionTTL: a.PermissionTTL,
 		Status: BrowserStatus{Phase: BrowserEnded, End: BrowserEndClosed, Authenticated: req.Status == AuthConnected},
 	}
 	if req.Status == AuthConnected {

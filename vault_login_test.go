@@ -448,6 +448,8 @@ func TestC23ALoginOfAnotherAccountKeepsTheOldOne(t *testing.T) {
 	<-browser.ended
 	if over := r.login(t, login.ID); over.Notice != tokenvault.LoginOtherAccount || over.Request.Status != tokenvault.AuthPending {
 		t.Errorf("login = %s, %s, want pending and the notice", over.Notice, over.Request.Status)
+	} else if over.Request.Notice != tokenvault.NoticeOtherAccount {
+		t.Errorf("who waits is told %q", over.Request.Notice)
 	}
 	if got := r.state(t); got != "captured-1" {
 		t.Errorf("state = %q, want the old one", got)

@@ -21,26 +21,28 @@ var (
 
 // loginRow is a login as its owner sees it.
 type loginRow struct {
-	SessionID     string                  `json:"sessionId"`
-	CredentialID  string                  `json:"credentialId" jsonschema:"reserved until connected; then the connection's"`
-	ProviderID    string                  `json:"providerId"`
-	ProviderName  string                  `json:"providerName"`
-	AuthRequest   authRequestOutput       `json:"authRequest"`
-	Phase         tokenvault.BrowserPhase `json:"phase" jsonschema:"queued, starting, open or ended"`
-	Position      int                     `json:"position,omitempty" jsonschema:"in the queue, from 1"`
-	Authenticated bool                    `json:"authenticated" jsonschema:"whether the signs of a login are there"`
-	CurrentURL    string                  `json:"currentUrl,omitempty" jsonschema:"of the active tab, without query and fragment"`
-	EndsAt        *time.Time              `json:"endsAt,omitempty"`
-	Notice        tokenvault.LoginNotice  `json:"notice,omitempty" jsonschema:"checking, not_signed_in, unavailable or account_mismatch"`
-	UsageMode     tokenvault.UsageMode    `json:"usageMode" jsonschema:"session: agents get to use the browser itself, which stays open"`
-	Viewable      bool                    `json:"viewable" jsonschema:"whether the live view shows it"`
-	LiveViewURL   *string                 `json:"liveViewUrl" jsonschema:"the page on which the user sees the browser; null: it is a window on the server"`
+	SessionID         string                  `json:"sessionId"`
+	CredentialID      string                  `json:"credentialId" jsonschema:"reserved until connected; then the connection's"`
+	ProviderID        string                  `json:"providerId"`
+	ProviderName      string                  `json:"providerName"`
+	AuthRequest       authRequestOutput       `json:"authRequest"`
+	Phase             tokenvault.BrowserPhase `json:"phase" jsonschema:"queued, starting, open or ended"`
+	Position          int                     `json:"position,omitempty" jsonschema:"in the queue, from 1"`
+	Authenticated     bool                    `json:"authenticated" jsonschema:"whether the signs of a login are there"`
+	CurrentURL        string                  `json:"currentUrl,omitempty" jsonschema:"of the active tab, without query and fragment"`
+	EndsAt            *time.Time              `json:"endsAt,omitempty"`
+	Notice            tokenvault.LoginNotice  `json:"notice,omitempty" jsonschema:"checking, not_signed_in, unavailable or account_mismatch"`
+	UsageMode         tokenvault.UsageMode    `json:"usageMode" jsonschema:"session: agents get to use the browser itself, which stays open"`
+	PermissionSeconds int                     `json:"permissionSeconds,omitempty" jsonschema:"for how long the login permits what its agent asks for; absent: until that is withdrawn"`
+	Viewable          bool                    `json:"viewable" jsonschema:"whether the live view shows it"`
+	LiveViewURL       *string                 `json:"liveViewUrl" jsonschema:"the page on which the user sees the browser; null: it is a window on the server"`
 }
 
 func loginRowOf(v *tokenvault.Vault, actor tokenvault.Actor, l tokenvault.BrowserLogin) loginRow {
 	return loginRow{
 		SessionID: l.ID, CredentialID: l.ConnectionID, ProviderID: l.Provider.ID, ProviderName: l.Provider.Name,
-		AuthRequest: requestOutput(actor, l.Request), UsageMode: l.Provider.UsageMode, Phase: l.Status.Phase, Position: l.Status.Position,
+		AuthRequest: requestOutput(actor, l.Request), UsageMode: l.Provider.UsageMode, PermissionSeconds: int(l.PermissionTTL.Seconds()),
+		Phase: l.Status.Phase, Position: l.Status.Position,
 		Authenticated: l.Status.Authenticated, CurrentURL: l.Status.CurrentURL, EndsAt: instant(l.Status.EndsAt), Notice: l.Notice,
 		Viewable: l.Viewable, LiveViewURL: liveViewURL(v, l),
 	}

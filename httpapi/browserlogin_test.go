@@ -83,6 +83,12 @@ func TestABrowserLoginOfAnAuthRequest(t *testing.T) {
 	begun := r.as("alice", "POST", path, `{"width":800,"height":600}`)
 	begun.want(t, http.StatusOK, "")
 	id, _ := begun.json(t, "sessionId").(string)
+	if begun.json(t, "authRequest.asks.agent") != "assistant" || begun.json(t, "authRequest.asks.release") != "token" || begun.json(t, "usageMode") != "token" {
+		t.Errorf("what signing in permits is not told: %s", begun.text)
+	}
+	if asked.json(t, "authRequest.asks") != nil {
+		t.Errorf("an agent is told %s", asked.text)
+	}
 	if latest := r.as("alice", "GET", path, ""); latest.json(t, "sessionId") != id || latest.json(t, "phase") != "open" {
 		t.Errorf("latest: %s", latest.text)
 	}

@@ -98,6 +98,33 @@ func TestACodeThatIsEnteredConnects(t *testing.T) {
 	}
 }
 
+// C23: who waits is told of another account on this way too.
+func TestC23ACodeEnteredForAnotherAccount(t *testing.T) {
+	r := newRig(t, headerAuth{})
+	enter := func(id string) *http.Response {
+		_, in := r.getCode(t, id, nil)
+		r.now = r.now.Add(5 * time.Second)
+		return r.poll(in)
+	}
+	first := r.askFor(t, "screen", alice, "bot", tokenvault.ReleaseInject).ID
+	enter(first)
+	connected, err := r.AuthRequest(t.Context(), users["alice"], first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := r.RequestConnect(t.Context(), users["alice"], tokenvault.ConnectRequest{ProviderID: "screen", ConnectionID: connected.ConnectionID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.flow.account = tokenvault.Account{ID: "2", Label: "hubot"}
+	if to := enter(again.ID).Header.Get("Location"); to != "/connect/"+again.ID+"?error=account_mismatch" {
+		t.Errorf("leads to %s", to)
+	}
+	if noted, err := r.AuthRequest(t.Context(), users["alice"], again.ID); err != nil || noted.Notice != tokenvault.NoticeOtherAccount {
+		t.Errorf("who waits is told %q, %v", noted.Notice, err)
+	}
+}
+
 func TestC25OnlyTheBrowserThatBeganPolls(t *testing.T) {
 	r := newRig(t, headerAuth{})
 	id := r.askFor(t, "screen", alice, "release bot", tokenvault.ReleaseInject).ID

@@ -194,7 +194,7 @@ function Asks({ login, provider, t }: { login: Login; provider: string; t: T }):
   return (
     <p className="tv-live-asks">
       {t(organizationId ? "asksShared" : "asks", { agent: asks.agent, provider })} {t(gets)}{" "}
-      {t("untilWithdrawn")}
+      {t(login.permissionSeconds ? "forChosenTime" : "untilWithdrawn")}
     </p>
   );
 }

@@ -30,6 +30,7 @@ export const de: Strings = {
   getsCookies:
     "Der Agent bekommt die Cookies Ihrer Anmeldung. Damit kann er dort, was Sie können, bis Sie sich auf allen Geräten abmelden.",
   untilWithdrawn: "Das ist erlaubt, bis Sie es widerrufen.",
+  forChosenTime: "Das ist für die Zeit erlaubt, die Sie gewählt haben.",
   chooseAccountText: "Sie haben mehrere {provider}-Konten. Wählen Sie, welches benutzt werden soll.",
   administrator: "{provider} muss von der Verwaltung Ihrer Organisation verbunden werden.",
   scopes: "Zugriff: {scopes}",

@@ -32,6 +32,7 @@ export const en = {
   getsCookies:
     "The agent receives the cookies of your login. With them it can do what you can do there, until you sign out of all devices.",
   untilWithdrawn: "This is allowed until you withdraw it.",
+  forChosenTime: "This is allowed for the time that you chose.",
   chooseAccountText: "You have several {provider} accounts. Choose which one to use.",
   administrator: "An administrator of your organization has to connect {provider}.",
   scopes: "Access: {scopes}",

@@ -99,6 +99,7 @@ test("the card begins one login, opens no window, and shows the browser with its
 });
 
 test.each<[Partial<Login>, "inject" | "token", string]>([
+  [{ permissionSeconds: 3600 }, "inject", "This is allowed for the time that you chose."],
   [{}, "inject", "The agent may use your login on your behalf without seeing its cookies."],
   [{ usageMode: "session" }, "inject", "The agent may use the signed-in browser"],
   [{ usageMode: "token" }, "token", "The agent receives the cookies of your login."],
@@ -112,7 +113,7 @@ test.each<[Partial<Login>, "inject" | "token", string]>([
     { timeout: 5000 },
   );
   expect(said.textContent).toContain(text);
-  expect(said.textContent).toContain("until you withdraw it");
+  expect(said.textContent?.includes("until you withdraw it")).toBe(!login.permissionSeconds);
   expect(said.compareDocumentPosition(keyboard()) & Node.DOCUMENT_POSITION_FOLLOWING).toBeTruthy();
 });
 

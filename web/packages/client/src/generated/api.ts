@@ -1058,6 +1058,8 @@ export interface components {
              * @enum {string}
              */
             notice?: "checking" | "not_signed_in" | "unavailable" | "account_mismatch";
+            /** @description for how long the login permits what its agent asks for; absent: until that is withdrawn */
+            permissionSeconds?: number;
             /**
              * @description queued, starting, open or ended
              * @enum {string}
