@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,6 +38,31 @@ func TestNoAnswerEchoesWhatWasSent(t *testing.T) {
 	}
 	if tried < 100 {
 		t.Errorf("only %d requests were tried", tried)
+	}
+}
+
+// What a path or a query says, no body says otherwise: encoding/json would take the
+// name of an untagged field, in any case.
+func TestNoBodySaysWhatAPathOrQueryDoes(t *testing.T) {
+	looked := 0
+	for _, rt := range slices.Concat(browserRoutes(), v1Routes()) {
+		if rt.in.Kind() != reflect.Struct || !formOf(rt.in).body {
+			continue
+		}
+		for _, field := range reflect.VisibleFields(rt.in) {
+			_, inPath := field.Tag.Lookup("path")
+			_, inQuery := field.Tag.Lookup("query")
+			if !inPath && !inQuery {
+				continue
+			}
+			looked++
+			if field.Tag.Get("json") != "-" {
+				t.Errorf("%s: a body could set %s.%s: tag it json:\"-\"", rt.pattern, rt.in.Name(), field.Name)
+			}
+		}
+	}
+	if looked < 10 {
+		t.Errorf("only %d fields were looked at", looked)
 	}
 }
 
