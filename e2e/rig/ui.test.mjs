@@ -208,6 +208,9 @@ test('every state can be read, in the dark and from right to left too', async ()
   await card(page).first().waitFor();
   await sound(page, 'dark');
   await page.emulateMedia({ colorScheme: 'light' });
+  await page.evaluate(() => document.documentElement.style.setProperty('--tv-accent', 'rgb(1, 2, 3)'));
+  const accent = page.locator('.tv-card .tv-button').first();
+  assert.equal(await accent.evaluate((button) => getComputedStyle(button).backgroundColor), 'rgb(1, 2, 3)', 'a color of the page is taken');
   await show(page, { request: [sample({}), sample({ reason: 'insufficient_scope' })], lang: 'de', dir: 'rtl' });
   await card(page).getByRole('button', { name: 'Example ID verbinden' }).waitFor();
   await sound(page, 'right-to-left-german');
