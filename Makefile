@@ -41,7 +41,7 @@ example-nextjs: deps build ## Run the Next chat with the vault, an OAuth server 
 	node examples/nextjs-chat/run.mjs
 
 .PHONY: test
-test: deps build ## Run every test: vet, race detector, nested modules, TypeScript packages, the Next chat, browser rig
+test: deps build ## Run every test: vet, race detector, nested modules, TypeScript packages, demo, the Next chat, browser rig
 	$(GO) vet ./...
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 	@for module in $(NESTED); do \
@@ -49,6 +49,8 @@ test: deps build ## Run every test: vet, race detector, nested modules, TypeScri
 		(cd "$$module" && $(GO) vet ./... && $(GO) test -race -shuffle=on ./...); \
 	done
 	@cd web && npm test && npm run build && npm run pack:check
+	@node web/scripts/page.mjs .cache/demo-page examples/demo/page
+	$(GO) run ./examples/demo --auto
 	@AUTO=1 BUILT=1 node examples/nextjs-chat/run.mjs
 	@cd e2e && npm test
 
