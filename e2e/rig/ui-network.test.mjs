@@ -61,7 +61,7 @@ test('the window is there before the vault has answered, once, and ends connecte
   await arrived;
   assert.equal(popup.url(), 'about:blank');
   await card(page).getByRole('status').getByText('One moment…').waitFor();
-  await sound(page, 'slow');
+  await sound(page, 'connecting');
   // Whoever presses again, by a script or a quick finger, opens nothing.
   await card(page).getByRole('button').evaluate((button) => button.click());
   assert.equal(page.context().pages().length, others + 1);
