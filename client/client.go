@@ -150,6 +150,10 @@ type Token struct {
 	// [tokenvault.TokenTypeAPIKey]: with release token only, and in place of
 	// AccessToken.
 	Fields map[string]tokenvault.Secret `json:"fields"`
+	// Headers and Query authorize a request to one of the provider's hosts, in place of
+	// what it has there, if TokenType is [tokenvault.TokenTypeAPIKey].
+	Headers map[string]tokenvault.Secret `json:"headers"`
+	Query   map[string]tokenvault.Secret `json:"query"`
 	// BrowserState or CookieHeader, as the format says, is a browser login, if
 	// TokenType is "browser": with release token only. UserAgent is that of the browser
 	// in which the user signed in, and Viewport what its pages saw of it: services may

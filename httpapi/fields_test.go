@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -84,11 +85,34 @@ func TestResolveReleasesWhatTheOwnerEntered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(token.Headers) != 1 || token.Headers["X-Api-Key"].Reveal() != "key-canary" || len(token.Query) != 0 {
+		t.Errorf("what a request carries: %+v", token)
+	}
 	if token.TokenType != tokenvault.TokenTypeAPIKey || token.Fields["apiKey"].Reveal() != "key-canary" || token.Fields["place"].Reveal() != "shop" || !token.AccessToken.IsZero() {
 		t.Errorf("token: %+v", token)
 	}
 	list := r.with(key, "GET", "/v1/connections", "")
 	if list.want(t, 200, ""); strings.Contains(list.text, "canary") || !strings.Contains(list.text, `"authMethod":"api_key"`) {
 		t.Errorf("connections: %s", list.text)
+	}
+}
+
+func TestAKeyIsPlacedAsItsProviderSays(t *testing.T) {
+	fields := map[string]tokenvault.Secret{"id": tokenvault.NewSecret("a&b"), "key": tokenvault.NewSecret("k\u00e9y")}
+	for _, c := range []struct {
+		in             tokenvault.Injection
+		headers, query map[string]string
+	}{
+		{tokenvault.Injection{Header: "Authorization", Value: "Key {key}"}, map[string]string{"Authorization": "Key k\u00e9y"}, map[string]string{}},
+		{tokenvault.Injection{Query: "id", Value: "{id}"}, map[string]string{}, map[string]string{"id": "a&b"}},
+		{tokenvault.Injection{Username: "{id}", Password: "{key}"}, map[string]string{"Authorization": "Basic YSZiOmvDqXk="}, map[string]string{}},
+	} {
+		got, err := enteredOf(tokenvault.KeyAuth{Inject: []tokenvault.Injection{c.in}}, fields)
+		if err != nil || !maps.Equal(got.Headers, c.headers) || !maps.Equal(got.Query, c.query) || got.Fields["id"] != "a&b" {
+			t.Errorf("%+v: %+v, %v", c.in, got, err)
+		}
+	}
+	if _, err := enteredOf(tokenvault.KeyAuth{Inject: []tokenvault.Injection{{Header: "X", Value: "{gone}"}}}, fields); !errors.Is(err, tokenvault.ErrUnsealable) {
+		t.Errorf("a field that is missing: %v, want ErrUnsealable", err)
 	}
 }

@@ -27,10 +27,10 @@ type resolveOutput struct {
 	ExpiresAt    *time.Time `json:"expiresAt"`
 	TokenType    string     `json:"tokenType"`
 	Hosts        []string   `json:"hosts" jsonschema:"where it may be sent: host is port 443 by https, host:port as listed"`
-	// AccessToken and Fields are the one place where a secret leaves the vault over
-	// HTTP.
-	AccessToken string            `json:"accessToken,omitempty" jsonschema:"only with release token"`
-	Fields      map[string]string `json:"fields,omitempty" jsonschema:"only with release token, for tokenType api_key: what the owner entered, by field"`
+	// AccessToken and what follows are the one place where a secret leaves the vault
+	// over HTTP.
+	AccessToken string `json:"accessToken,omitempty" jsonschema:"only with release token"`
+	enteredOutput
 	browserOutput
 }
 
@@ -68,11 +68,10 @@ func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, i
 			return resolveOutput{}, err
 		}
 		out.AccessToken = cred.AccessToken.Reveal()
-		for name, value := range cred.Fields {
-			if out.Fields == nil {
-				out.Fields = make(map[string]string, len(cred.Fields))
+		if key := access.Provider().APIKey; key != nil {
+			if out.enteredOutput, err = enteredOf(*key, cred.Fields); err != nil {
+				return resolveOutput{}, err
 			}
-			out.Fields[name] = value.Reveal()
 		}
 	}
 	return out, nil

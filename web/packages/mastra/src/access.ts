@@ -5,13 +5,15 @@ export interface Access {
   readonly credentialId: string;
   readonly scopes: string[];
   /**
-   * Like the global fetch, with the credential added: a token, or of a browser login the cookies that the browser
-   * would send there, and its user agent. It rejects addresses that are not the provider's, and asks for a fresh
+   * Like the global fetch, with the credential added: a token; what the owner entered, where the service takes it; or
+   * of a browser login the cookies that the browser would send there, and its user agent. It rejects addresses that are not the provider's, and asks for a fresh
    * credential once when the service answers 401. Redirects are answered as they are, never followed.
    */
   fetch(input: string | URL, init?: RequestInit): Promise<Response>;
   /** The access token itself. It throws unless the tool was made with `raw: true`. */
   reveal(): string;
+  /** What the owner entered, such as an API key, by field. It throws unless the tool was made with `raw: true`. */
+  fields(): Record<string, string>;
   /**
    * The state of a browser login, as Playwright's `browser.newContext` takes it. It throws unless the tool was made
    * with `raw: true`.
@@ -34,19 +36,18 @@ export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
   const mustBeRaw = () => {
     if (!raw) throw new Error("the credential itself is for tools made with raw: true");
   };
-  const authorize = async (headers: Headers, url: URL, rejected?: number) => {
+  /** What a request to url is to carry. Requests at once do not share it: cookies are for one address. */
+  const credentialFor = async (url: URL, rejected?: number): Promise<Resolved> => {
     const again = rejected === undefined ? {} : { rejectedVersion: rejected };
-    headers.delete("Cookie");
-    if (resolved.tokenType === "browser") {
-      // Which cookies a browser would send there, the vault knows. It needs no query for that, which stays here.
-      resolved = await ask({ ...again, format: "cookie_header", url: url.origin + url.pathname });
-      headers.delete("Authorization");
-      headers.set("Cookie", resolved.cookieHeader ?? "");
-      if (resolved.userAgent && !headers.has("User-Agent")) headers.set("User-Agent", resolved.userAgent);
-      return;
-    }
-    if (rejected !== undefined) resolved = await ask(again);
-    headers.set("Authorization", `${resolved.tokenType} ${tokenOf(resolved)}`);
+    // Which cookies a browser would send there, the vault knows. It needs no query for that, which stays here.
+    const cookies =
+      first.tokenType === "browser"
+        ? { format: "cookie_header" as const, url: url.origin + url.pathname }
+        : undefined;
+    if (rejected === undefined && !cookies) return resolved;
+    const fresh = await ask({ ...again, ...cookies });
+    resolved = fresh;
+    return fresh;
   };
   return {
     get credentialId() {
@@ -61,17 +62,24 @@ export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
         throw new Error(`${url.host} is not a host of the provider: the credential is not sent there`);
       }
       const send = async (rejected?: number) => {
-        const headers = new Headers(init.headers);
-        await authorize(headers, url, rejected);
-        return fetch(url, { ...init, headers, redirect: "manual" });
+        const credential = await credentialFor(url, rejected);
+        const { target, headers } = authorized(credential, url, new Headers(init.headers));
+        const response = await fetch(target, { ...init, headers, redirect: "manual" });
+        // A key in the query stays out of what the tool's code sees.
+        return { version: credential.version, response: named(response, url) };
       };
-      const response = await send();
+      const { version, response } = await send();
       if (response.status !== 401 || !replayable(init.body)) return response;
-      return send(resolved.version);
+      return (await send(version)).response;
     },
     reveal() {
       mustBeRaw();
       return tokenOf(resolved);
+    },
+    fields() {
+      mustBeRaw();
+      if (!resolved.fields) throw new Error("the vault released no fields");
+      return { ...resolved.fields };
     },
     browser() {
       mustBeRaw();
@@ -84,6 +92,37 @@ export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
       };
     },
   };
+}
+
+/** Where a request goes, and its headers, with the credential in place of what it had there. */
+function authorized(resolved: Resolved, url: URL, headers: Headers): { target: URL; headers: Headers } {
+  const target = new URL(url);
+  headers.delete("Cookie");
+  headers.delete("Authorization");
+  switch (resolved.tokenType) {
+    case "browser":
+      headers.set("Cookie", resolved.cookieHeader ?? "");
+      if (resolved.userAgent && !headers.has("User-Agent")) headers.set("User-Agent", resolved.userAgent);
+      break;
+    case "api_key":
+      for (const [name, value] of Object.entries(resolved.headers ?? {})) headers.set(name, value);
+      for (const [name, value] of Object.entries(resolved.query ?? {})) setParameter(target, name, value);
+      break;
+    default:
+      headers.set("Authorization", `${resolved.tokenType} ${tokenOf(resolved)}`);
+  }
+  return { target, headers };
+}
+
+/** Sets a parameter in place of all that a service might read as the same. */
+function setParameter(url: URL, name: string, value: string) {
+  for (const other of [...url.searchParams.keys()])
+    if (other.toLowerCase() === name.toLowerCase()) url.searchParams.delete(other);
+  url.searchParams.set(name, value);
+}
+
+function named(response: Response, url: URL): Response {
+  return Object.defineProperty(response, "url", { value: url.href });
 }
 
 function tokenOf(resolved: Resolved): string {

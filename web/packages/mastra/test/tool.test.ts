@@ -4,8 +4,9 @@ import { Agent } from "@mastra/core/agent";
 import { RequestContext } from "@mastra/core/request-context";
 import { InMemoryStore } from "@mastra/core/storage";
 import { MockLanguageModelV3 } from "ai/test";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { z } from "zod";
+import { accessOf } from "../src/access.js";
 import { type Access, asOwner, createAuthenticatedTool } from "../src/index.js";
 import { VaultAndService } from "./vault.js";
 
@@ -18,7 +19,10 @@ beforeEach(async () => {
   vault = createAgentClient({ url: server.url, token: "key" });
 });
 
-afterEach(() => server.stop());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  return server.stop();
+});
 
 /** A model that calls the tool, and then says what it answered. */
 function scripted() {
@@ -175,7 +179,7 @@ test("the credential goes to the provider's hosts only, and is shown only if ask
 
 test("a browser login gives each request the cookies of its address, and the browser's user agent", async () => {
   server.connected.add("alice");
-  server.browserLogin = true;
+  server.kind = "browser_login";
   const execute = async (_: object, access: Access) => {
     const headers = { Cookie: "of=another", Authorization: "of another" };
     return (await access.fetch(`${server.url}/repos?page=2`, { headers })).json();
@@ -190,7 +194,7 @@ test("a browser login gives each request the cookies of its address, and the bro
 
 test("a 401 has a browser login looked at once, and who is signed out is asked", async () => {
   server.connected.add("alice");
-  server.browserLogin = true;
+  server.kind = "browser_login";
   server.fresh = "token-2";
   expect(await run(tool())).toEqual({ repos: ["a"] });
   expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, undefined, 1]);
@@ -203,7 +207,7 @@ test("a 401 has a browser login looked at once, and who is signed out is asked",
 
 test("cookies go to the provider's hosts only, and the state is shown only if asked for", async () => {
   server.connected.add("alice");
-  server.browserLogin = true;
+  server.kind = "browser_login";
   const elsewhere = (_: object, access: Access) => access.fetch("https://evil.example/");
   await expect(run(tool({ execute: elsewhere }))).rejects.toThrow("not a host of the provider");
   expect(server.resolves.some((r) => r.format)).toBe(false);
@@ -214,6 +218,53 @@ test("cookies go to the provider's hosts only, and the state is shown only if as
     userAgent: "Chromium of the vault",
     viewport: { width: 800, height: 600 },
   });
-  server.browserLogin = false;
+  server.kind = "oauth2";
   await expect(run(tool({ ...state, raw: true }))).rejects.toThrow("no browser state");
+});
+
+test("requests at once each have the cookies of their own address", async () => {
+  const sent: string[] = [];
+  vi.stubGlobal("fetch", async (url: URL, { headers }: { headers: Headers }) => {
+    sent.push(`${url.pathname} ${headers.get("Cookie")}`);
+    return new Response();
+  });
+  let answer = () => {};
+  const together = new Promise<void>((ready) => {
+    answer = ready;
+  });
+  const login = {
+    tokenType: "browser",
+    hosts: ["bank.example"],
+    version: 1,
+    scopes: [],
+    credentialId: "cn_1",
+  };
+  const access = accessOf({ ...login, expiresAt: null }, false, async ({ url }) => {
+    await together;
+    return { ...login, expiresAt: null, cookieHeader: `for=${url}` };
+  });
+  const both = Promise.all(["a", "b"].map((path) => access.fetch(`https://bank.example/${path}`)));
+  answer();
+  await both;
+  expect(sent.sort()).toEqual(["/a for=https://bank.example/a", "/b for=https://bank.example/b"]);
+});
+
+test("an API key goes where the service takes it, in place of what is there, and nobody reads it on the way", async () => {
+  server.connected.add("alice");
+  server.kind = "api_key";
+  server.fresh = "token-2"; // the first is refused
+  const execute = async (_: object, access: Access) => {
+    const headers = { Authorization: "of another", "X-Place": "another" };
+    const response = await access.fetch(`${server.url}/repos?KEY=mine&page=2`, { headers });
+    return { url: response.url, body: await response.json() };
+  };
+  expect(await run(tool({ execute }))).toEqual({ url: `${server.url}/repos?KEY=mine&page=2`, body: ["a"] });
+  expect(server.requests[1]?.url).toBe("/repos?page=2&key=token-2");
+  expect(server.requests[1]?.headers.authorization).toBeUndefined();
+  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, 1]);
+  const fields = { execute: async (_: object, access: Access) => access.fields() };
+  await expect(run(tool(fields))).rejects.toThrow("raw: true");
+  expect(await run(tool({ ...fields, raw: true }))).toEqual({ place: "shop", key: "token-1" });
+  server.kind = "oauth2";
+  await expect(run(tool({ ...fields, raw: true }))).rejects.toThrow("no fields");
 });

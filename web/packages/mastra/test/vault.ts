@@ -11,7 +11,7 @@ export class VaultAndService {
   resolves: Record<string, unknown>[] = [];
   opened = new Map<string, string>(); // owner → request
   fresh = "token-1";
-  browserLogin = false; // how users connect: else with OAuth
+  kind: "oauth2" | "browser_login" | "api_key" = "oauth2"; // how users connect
   requests: IncomingMessage[] = []; // at the service
   #server: Server = createServer((req, res) => {
     let text = "";
@@ -26,10 +26,7 @@ export class VaultAndService {
       };
       if (url.pathname === "/repos") {
         this.requests.push(req);
-        const given = this.browserLogin ? req.headers.cookie : req.headers.authorization;
-        return answer(given === `${this.browserLogin ? "session=" : "Bearer "}${this.fresh}` ? 200 : 401, [
-          "a",
-        ]);
+        return answer(this.letsIn(req, url) ? 200 : 401, ["a"]);
       }
       const body = text ? JSON.parse(text) : {};
       if (url.pathname.endsWith("/resolve")) {
@@ -54,8 +51,26 @@ export class VaultAndService {
     });
   });
 
+  letsIn(req: IncomingMessage, url: URL): boolean {
+    switch (this.kind) {
+      case "oauth2":
+        return req.headers.authorization === `Bearer ${this.fresh}`;
+      case "browser_login":
+        return req.headers.cookie === `session=${this.fresh}`;
+      case "api_key":
+        return req.headers["x-place"] === "shop" && url.searchParams.get("key") === this.fresh;
+    }
+  }
+
   credential(token: string, format?: string) {
-    if (!this.browserLogin) return { tokenType: "Bearer", accessToken: token };
+    if (this.kind === "oauth2") return { tokenType: "Bearer", accessToken: token };
+    if (this.kind === "api_key")
+      return {
+        tokenType: "api_key",
+        fields: { place: "shop", key: token },
+        headers: { "X-Place": "shop" },
+        query: { key: token },
+      };
     const out = { tokenType: "browser", userAgent: "Chromium of the vault" };
     if (format === "cookie_header") return { ...out, cookieHeader: `session=${token}` };
     return {

@@ -2779,8 +2779,12 @@ export interface operations {
                         expiresAt: null | string;
                         /** @description only with release token, for tokenType api_key: what the owner entered, by field */
                         fields?: Record<string, never>;
+                        /** @description only with release token, for tokenType api_key: the headers that authorize a request, in place of what it has there */
+                        headers?: Record<string, never>;
                         /** @description where it may be sent: host is port 443 by https, host:port as listed */
                         hosts: string[];
+                        /** @description only with release token, for tokenType api_key: the query parameters that authorize a request, likewise */
+                        query?: Record<string, never>;
                         scopes: string[];
                         tokenType: string;
                         /** @description of the browser in which the user signed in: services may want the same */
