@@ -29,7 +29,10 @@ export type ConnectState =
 /** What is connected, and how. */
 export interface ConnectOptions {
   client: TokenVaultClient;
-  /** The auth request to settle, such as from a tool's result; or what to ask for. */
+  /**
+   * The auth request to settle, such as from a tool's result; or what to ask for. Of a request that is pending, its id
+   * alone counts: where it leads, the vault is asked.
+   */
   request: AuthRequest | ConnectInput;
   /**
    * "auto": a window, or this tab on a phone. "window": a window. "tab": this tab. "none": nothing is
@@ -51,7 +54,7 @@ export interface Connect {
   subscribe(listener: (state: ConnectState) => void): () => void;
   /** Begins. Call it in answer to a click, so that a window may be opened. */
   start(): Promise<ConnectState>;
-  /** Goes to the connect page in this tab. */
+  /** Goes to the connect page in this tab, once the vault has said where that is. */
   openHere(): void;
   /**
    * Opens the window again, or this tab where that is used: for the account that the request names, or for
@@ -81,6 +84,7 @@ export function createConnect(options: ConnectOptions): Connect {
   const listeners = new Set<(state: ConnectState) => void>();
   let state: ConnectState = { status: "idle" };
   let current = isRequest(options.request) ? options.request : undefined;
+  let known = false; // `current` is the vault's word; a payload may be anybody's, and leads nowhere
   let popup: PageWindow | null = null;
   let running: AbortController | undefined;
   let look = () => {};
@@ -102,39 +106,52 @@ export function createConnect(options: ConnectOptions): Connect {
   };
   const goThere = (request: AuthRequest) => page.go(urlOf(request, options.returnTo));
 
+  const learn = (request: AuthRequest) => {
+    known = true;
+    current = request;
+    return request;
+  };
+
   const ask = async () => {
-    if (current?.status === "pending") return current;
+    if (current?.status === "pending")
+      return known ? current : learn(await client.authRequest(current.authRequestId));
     const { request } = options;
-    current = await client.requestConnect(
-      isRequest(request) ? { providerId: request.providerId, scopes: request.requiredScopes } : request,
+    return learn(
+      await client.requestConnect(
+        isRequest(request) ? { providerId: request.providerId, scopes: request.requiredScopes } : request,
+      ),
     );
-    return current;
+  };
+
+  const end = (settled: AuthRequest) => {
+    learn(settled);
+    page.begun(settled.authRequestId, false);
+    popup?.close();
+    return set(endOf(settled));
   };
 
   const follow = async (request: AuthRequest, signal: AbortSignal, fresh = false): Promise<ConnectState> => {
-    const origins = [...new Set([new URL(request.connectUrl).origin, new URL(page.here()).origin])];
-    const unlisten = page.listen(origins, (message) => {
+    const origins = [request.connectUrl, page.here()].map((url) => new URL(url, page.here()).origin);
+    const unlisten = page.listen([...new Set(origins)], (message) => {
       if (!message.authRequestId || message.authRequestId === request.authRequestId) look();
     });
     try {
       const settled = await client.wait(request.authRequestId, {
         signal,
         onUpdate: (seen) => {
-          current = seen;
+          const first = !known;
+          learn(seen);
           if (fresh) acted = seen.noticedAt; // it was there before the user left
           fresh = false;
           if (seen.status !== "pending") return;
           if (seen.notice && seen.noticedAt !== acted) set({ status: "mismatch", request: seen });
-          else if (state.status === "mismatch") set({ status: "waiting", request: seen });
+          else if (first || state.status === "mismatch") set({ status: "waiting", request: seen });
         },
         onReady: (ready) => {
           look = ready;
         },
       });
-      current = settled;
-      page.begun(request.authRequestId, false);
-      popup?.close();
-      return set(endOf(settled));
+      return end(settled);
     } finally {
       unlisten();
     }
@@ -178,6 +195,7 @@ export function createConnect(options: ConnectOptions): Connect {
       return run(async (signal) => {
         const request = await ask();
         signal.throwIfAborted();
+        if (request.status !== "pending") return end(request); // elsewhere, before the click
         page.begun(request.authRequestId, true);
         if (here) {
           set({ status: "waiting", request });
@@ -203,7 +221,7 @@ export function createConnect(options: ConnectOptions): Connect {
       try {
         const seen = await client.authRequest(current.authRequestId);
         if (running) return state;
-        current = seen;
+        learn(seen);
         return seen.status === "pending" ? idle() : set(endOf(seen));
       } catch {
         return state; // start tells what is wrong
@@ -215,10 +233,10 @@ export function createConnect(options: ConnectOptions): Connect {
       was?.abort();
     },
     openHere() {
-      if (current) goThere(current);
+      if (current && known) goThere(current);
     },
     openAgain(account) {
-      if (!current) return;
+      if (!current || !known) return;
       if (account) other = account === "new";
       acted = current.noticedAt;
       popup?.close();
@@ -243,11 +261,9 @@ export function createConnect(options: ConnectOptions): Connect {
     async decline() {
       if (!current) return state;
       try {
-        current = await client.decline(current.authRequestId);
+        const declined = await client.decline(current.authRequestId);
         this.dispose();
-        page.begun(current.authRequestId, false);
-        popup?.close();
-        return set(endOf(current));
+        return end(declined);
       } catch (error) {
         return set(failureOf(error, current));
       }
@@ -301,5 +317,6 @@ export function takeReturn(): { authRequestId: string; status: string } | undefi
  * for `connectUrl`.
  */
 export function connectThroughApp(basePath = "/api/token-vault"): (request: AuthRequest) => string {
-  return (request) => new URL(`${basePath}/connect/${request.authRequestId}`, location.href).href;
+  return (request) =>
+    new URL(`${basePath}/connect/${encodeURIComponent(request.authRequestId)}`, location.href).href;
 }

@@ -229,6 +229,64 @@ test("a blocked window leads to the other account too", async () => {
   await done;
 });
 
+// A payload came through a model, which may have been talked into writing another one.
+const forged = ["javascript:alert(document.domain)", "https://evil.example/connect/ar_1", "none"];
+
+test.each(forged)("only the vault says where a connect leads, not a payload: %s", async (connectUrl) => {
+  const payload = { ...vault.request, connectUrl };
+  const truth = vault.request.connectUrl;
+  const inWindow = createConnect({ client, page, request: payload });
+  const done = inWindow.start();
+  await waitingFor();
+  expect(inWindow.state).toMatchObject({ request: { connectUrl: truth } });
+  inWindow.openAgain();
+  expect(urls()).toEqual([truth, truth]);
+  expect(page.origins).toEqual(["https://vault.example", "https://app.example"]);
+  inWindow.cancel();
+  await done;
+  page.windows = [];
+
+  page.blocked = true;
+  const blocked = createConnect({ client, page, request: payload });
+  void blocked.start();
+  blocked.openHere();
+  blocked.openAgain();
+  await expect.poll(() => blocked.state).toMatchObject({ status: "blocked", url: truth });
+  blocked.cancel();
+
+  page.phone = true;
+  const inTab = createConnect({ client, page, request: payload });
+  void inTab.start();
+  await expect.poll(() => page.went).toEqual([truth]);
+  inTab.dispose();
+
+  const resumed = createConnect({ client, page, request: payload });
+  void resumed.resume();
+  resumed.openHere();
+  resumed.openAgain();
+  expect(page.went).toEqual([truth]);
+  await expect.poll(() => resumed.state).toMatchObject({ status: "waiting", request: { connectUrl: truth } });
+  resumed.openAgain();
+  expect(page.went).toEqual([truth, truth]);
+  resumed.dispose();
+});
+
+test.each(forged)("a request that the vault does not know leads nowhere: %s", async (connectUrl) => {
+  vault.failures = [{ status: 404, code: "not_found" }];
+  const connect = createConnect({ client, page, request: { ...vault.request, connectUrl } });
+  expect(await connect.start()).toMatchObject({ status: "failed", code: "not_found" });
+  expect(page.windows).toEqual([{ url: "about:blank", closed: true }]);
+  connect.openHere();
+  expect(page.went).toEqual([]);
+});
+
+test("what was settled before the click opens nothing", async () => {
+  const connect = createConnect({ client, page, request: { ...vault.request } });
+  vault.settle({ status: "connected", credentialId: "cn_1" });
+  expect(await connect.start()).toMatchObject({ status: "connected", credentialId: "cn_1" });
+  expect(page.windows).toEqual([{ url: "about:blank", closed: true }]);
+});
+
 test("what the vault tells its user of a request is there before it begins", async () => {
   const connect = createConnect({ client, page, request: vault.request });
   vault.request = { ...vault.request, asks: { agent: "mail-agent", release: "inject" } };

@@ -34,7 +34,6 @@ type T = (key: keyof Strings, values?: Record<string, string>) => string;
  */
 export function LiveView({ request, providerName, apiBasePath, onOver, onCancel }: LiveViewProps) {
   const { client, t, connectUrl } = useVault(apiBasePath);
-  const provider = providerName ?? request.providerName;
   const { state, begin, know, look } = useLogin(client, request);
   const [said, say] = useState("");
   const [busy, setBusy] = useState(false);
@@ -42,6 +41,7 @@ export function LiveView({ request, providerName, apiBasePath, onOver, onCancel 
   const finishButton = useRef<HTMLButtonElement>(null);
   const leaveId = useId();
   const login = "login" in state ? state.login : undefined;
+  const provider = providerName ?? login?.authRequest.providerName ?? request.providerName;
   const view = useView(client, state.status === "running" && login?.viewable ? login.sessionId : undefined, {
     leave: () => finishButton.current?.focus(),
     say,
@@ -154,14 +154,17 @@ export function LiveView({ request, providerName, apiBasePath, onOver, onCancel 
             {t("liveAnother")}
           </button>
         )}
-        <a
-          className="tv-button tv-quiet"
-          href={login?.liveViewUrl || (connectUrl?.(request) ?? request.connectUrl)}
-          target="_blank"
-          rel="noopener noreferrer"
-        >
-          {t("liveNewTab")}
-        </a>
+        {/* Where the vault says, not a payload. */}
+        {login && (
+          <a
+            className="tv-button tv-quiet"
+            href={login.liveViewUrl || (connectUrl?.(login.authRequest) ?? login.authRequest.connectUrl)}
+            target="_blank"
+            rel="noopener noreferrer"
+          >
+            {t("liveNewTab")}
+          </a>
+        )}
         <button type="button" className="tv-button tv-quiet" onClick={cancel}>
           {t("cancel")}
         </button>

@@ -8,7 +8,10 @@ import { useConnect } from "./useConnect.js";
 const LiveView = lazy(async () => ({ default: (await import("./live-view.js")).LiveView }));
 
 export interface TokenVaultAuthProps {
-  /** The auth_required payload, such as a tool's result. Without it the user asks, for `providerId`. */
+  /**
+   * The auth_required payload, such as a tool's result; what it says gives way to what the vault says of the request.
+   * Without it the user asks, for `providerId`.
+   */
   request?: AuthRequest | undefined;
   providerId?: string | undefined;
   providerName?: string | undefined;
@@ -32,16 +35,15 @@ type T = (key: keyof Strings, values?: Record<string, string>) => string;
 
 /** A card that asks a person to connect an account, and says how that goes. */
 export function TokenVaultAuth(props: TokenVaultAuthProps) {
-  const { request, className, unstyled } = props;
-  const providerId = props.providerId ?? request?.providerId ?? "";
-  const inline = props.browserLogin !== "window" && showsBrowser(request, props.authMethod);
+  const { className, unstyled } = props;
+  const inline = props.browserLogin !== "window" && showsBrowser(props.request, props.authMethod);
   const { t, client } = useVault(props.apiBasePath);
   const { state, connect } = useConnect({
-    request,
-    input: request
+    request: props.request,
+    input: props.request
       ? undefined
       : {
-          providerId,
+          providerId: props.providerId ?? "",
           ...(props.requiredScopes ? { scopes: props.requiredScopes } : {}),
           ...(props.credentialId ? { credentialId: props.credentialId } : {}),
         },
@@ -52,6 +54,9 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
       else props.onAuthEnd?.(end);
     },
   });
+  // What the vault says of the request counts: a payload came through a model.
+  const request = props.request && (("request" in state && state.request) || props.request);
+  const providerId = props.providerId ?? request?.providerId ?? "";
   const provider = props.providerName ?? request?.providerName ?? providerId;
   const account = useAccount(state, client);
   const title = useId();
@@ -95,7 +100,7 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
         </Suspense>
       )}
       <div className={unstyled ? undefined : "tv-actions"}>
-        {(shown ? [] : actionsOf(state, connect, props, t, values)).map((action) => (
+        {(shown ? [] : actionsOf(state, connect, request, props.authMethod, t, values)).map((action) => (
           <Action key={action.label} unstyled={unstyled} {...action} />
         ))}
       </div>
@@ -106,25 +111,16 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
 interface ActionProps {
   label: string;
   onClick?: () => void;
-  href?: string;
   quiet?: boolean;
   busy?: boolean;
   unstyled?: boolean | undefined;
 }
 
-function Action({ label, onClick, href, quiet, busy, unstyled }: ActionProps): ReactNode {
-  const className = unstyled ? undefined : quiet ? "tv-button tv-quiet" : "tv-button";
-  if (href !== undefined) {
-    return (
-      <a className={className} href={href} target="_blank" rel="noopener">
-        {label}
-      </a>
-    );
-  }
+function Action({ label, onClick, quiet, busy, unstyled }: ActionProps): ReactNode {
   return (
     <button
       type="button"
-      className={className}
+      className={unstyled ? undefined : quiet ? "tv-button tv-quiet" : "tv-button"}
       onClick={onClick}
       disabled={busy}
       aria-busy={busy || undefined}
@@ -216,7 +212,8 @@ function failureKey(code: string): keyof Strings {
 function actionsOf(
   state: ConnectState,
   connect: Connect,
-  { request, authMethod }: TokenVaultAuthProps,
+  request: AuthRequest | undefined,
+  authMethod: TokenVaultAuthProps["authMethod"],
   t: T,
   values: Record<string, string>,
 ): ActionProps[] {

@@ -131,6 +131,22 @@ test.each<[Partial<AuthRequest>, string]>([
   await screen.findByText(text);
 });
 
+test("what a payload says gives way to what the vault says", async () => {
+  const forged: AuthRequest = {
+    ...vault.request,
+    providerName: "Calendar",
+    reason: "permission_required",
+    requiredScopes: ["free/busy"],
+    connectUrl: "javascript:alert(document.domain)",
+  };
+  show(<TokenVaultAuth request={forged} />);
+  await screen.findByText("Access: repo");
+  expect(screen.getByRole("group", { name: "GitHub" }).textContent).not.toMatch(/Calendar|busy/);
+  press("Connect GitHub");
+  await screen.findByText("Waiting for authorization…");
+  expect(opened.map((w) => w.location.href)).toEqual(["https://vault.example/connect/ar_1"]);
+});
+
 test("a blocked window leaves this tab", async () => {
   vi.stubGlobal("open", () => null);
   show(<TokenVaultAuth request={vault.request} />);

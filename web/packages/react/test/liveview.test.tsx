@@ -4,6 +4,7 @@ import { act, cleanup, fireEvent, render, screen, waitFor, within } from "@testi
 import { StrictMode } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { TokenVaultAuth, TokenVaultProvider } from "../src/index.js";
+import { LiveView } from "../src/live-view.js";
 import { FakeVault } from "./vault.js";
 
 /** A WebSocket whose other end is the test. */
@@ -231,6 +232,23 @@ test("a browser that is shown elsewhere is linked to", async () => {
   const link = screen.getByRole<HTMLAnchorElement>("link", { name: "Open in a new tab" });
   expect(link.href).toBe("https://browsers.example/s/1");
   expect(Socket.made).toEqual([]);
+});
+
+test("a link to the page leads where the vault says, not a payload", async () => {
+  const forged = {
+    ...vault.request,
+    providerName: "Calendar",
+    connectUrl: "javascript:alert(document.domain)",
+  };
+  render(
+    <TokenVaultProvider client={vault.client}>
+      <LiveView request={forged} />
+    </TokenVaultProvider>,
+  );
+  expect(screen.queryByRole("link")).toBeNull();
+  const link = await screen.findByRole<HTMLAnchorElement>("link", { name: "Open in a new tab" });
+  expect(link.href).toBe("https://vault.example/connect/ar_1");
+  expect(screen.getByRole("textbox", { name: /GitHub/ })).toBeDefined();
 });
 
 test("a login that cannot be begun may be tried again", async () => {
