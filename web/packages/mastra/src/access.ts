@@ -58,11 +58,10 @@ export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
     },
     async fetch(input, init = {}) {
       const url = new URL(input);
-      if (!allows(resolved.hosts, url)) {
-        throw new Error(`${url.host} is not a host of the provider: the credential is not sent there`);
-      }
+      mustAllow(resolved.hosts, url);
       const send = async (rejected?: number) => {
         const credential = await credentialFor(url, rejected);
+        mustAllow(credential.hosts, url); // another account may be at another host of the service's
         const { target, headers } = authorized(credential, url, new Headers(init.headers));
         const response = await fetch(target, { ...init, headers, redirect: "manual" });
         // A key in the query stays out of what the tool's code sees.
@@ -130,12 +129,21 @@ function tokenOf(resolved: Resolved): string {
   return resolved.accessToken;
 }
 
-/** A listed host without a port means 443; http is for a listed host:port on a loopback name. */
+function mustAllow(hosts: string[], url: URL) {
+  if (allows(hosts, url)) return;
+  throw new Error(`${url.host} is not a host of the provider: the credential is not sent there`);
+}
+
+/**
+ * As the vault itself allows it: a listed host without a port means 443; http is for a listed host:port on a loopback
+ * name. No other credential is in the address: fetch would refuse it, and quote all of it.
+ */
 function allows(hosts: string[], url: URL): boolean {
+  if (url.username || url.password) return false;
   const port = url.port || (url.protocol === "https:" ? "443" : "80");
   const exact = hosts.includes(`${url.hostname}:${port}`);
   if (url.protocol === "http:")
-    return exact && /^(127\.|localhost$|.*\.localhost$|\[::1\]$)/.test(url.hostname);
+    return exact && /^(127(\.\d+){3}|(.+\.)?localhost|\[::1\])$/.test(url.hostname);
   return url.protocol === "https:" && (exact || (port === "443" && hosts.includes(url.hostname)));
 }
 

@@ -169,6 +169,9 @@ test("the credential goes to the provider's hosts only, and is shown only if ask
     `http://localhost:${server.port}/repos`,
     "http://127.0.0.1:1/",
     "https://127.0.0.1/",
+    `http://user:pass@127.0.0.1:${server.port}/repos`,
+    `http://127.0.0.1.:${server.port}@evil.example/repos`,
+    `http://[::1]:${server.port}/repos`,
   ]) {
     await expect(to(url)).rejects.toThrow("not a host of the provider");
   }
@@ -267,4 +270,61 @@ test("an API key goes where the service takes it, in place of what is there, and
   expect(await run(tool({ ...fields, raw: true }))).toEqual({ place: "shop", key: "token-1" });
   server.kind = "oauth2";
   await expect(run(tool({ ...fields, raw: true }))).rejects.toThrow("no fields");
+});
+
+test("a credential goes to hosts of its own account, also when the owner chose another meanwhile", async () => {
+  const sent: string[] = [];
+  vi.stubGlobal("fetch", async (url: URL) => {
+    sent.push(url.href);
+    return new Response(null, { status: 401 });
+  });
+  const shop = (name: string, version: number) => ({
+    tokenType: "api_key",
+    hosts: [`${name}.shops.example`],
+    query: { key: `key of ${name}` },
+    version,
+    scopes: [],
+    credentialId: `cn_${name}`,
+    expiresAt: null,
+  });
+  const access = accessOf(shop("red", 1), false, async () => shop("blue", 2));
+  const other = "red.shops.example is not a host of the provider";
+  await expect(access.fetch("https://red.shops.example/orders")).rejects.toThrow(other);
+  await expect(access.fetch("https://red.shops.example/orders")).rejects.toThrow(other);
+  expect(sent).toEqual(["https://red.shops.example/orders?key=key+of+red"]);
+});
+
+test.each([
+  ["https://SHOP.example:443/a", true],
+  ["https://shop.example./a", false],
+  ["https://shop.example:8443/a", false],
+  ["https://shop.example@evil.example/", false],
+  ["https://evil.example\\@shop.example/", false],
+  ["https://user:pass@shop.example/", false],
+  ["https://ѕhop.example/", false], // its first letter is Cyrillic
+  ["http://shop.example/", false],
+  ["http://shop.example:80/", false],
+  ["http://127.0.0.1:8080/", true],
+  ["http://0x7f.1:8080/", true], // the same
+  ["http://127.evil.example:8080/", false],
+  ["http://localhost:8080/", true],
+  ["ftp://shop.example/", false],
+  ["data:,shop.example", false],
+])("what an address says is read as the request is sent: %s", async (address, allowed) => {
+  const sent: string[] = [];
+  vi.stubGlobal("fetch", async (url: URL) => {
+    sent.push(url.host);
+    return new Response();
+  });
+  const loopback = ["127.0.0.1:8080", "127.evil.example:8080", "localhost:8080"];
+  const hosts = ["shop.example", "shop.example:80", ...loopback];
+  const token = { tokenType: "Bearer", accessToken: "t", version: 1, scopes: [], credentialId: "cn_1" };
+  const access = accessOf({ ...token, hosts, expiresAt: null }, false, () => Promise.reject(new Error()));
+  const asked = new URL(address);
+  const call = access.fetch(asked);
+  asked.host = "evil.example"; // too late
+  if (allowed) await call;
+  else await expect(call).rejects.toThrow("is not a host of the provider");
+  expect(sent).toHaveLength(allowed ? 1 : 0);
+  expect(sent).not.toContain("evil.example");
 });
