@@ -85,12 +85,19 @@ func (c Connection) Shared() bool { return c.Owner.UserID == "" }
 func CleanName(name string) (string, error) {
 	name = strings.TrimFunc(name, func(r rune) bool { return unicode.IsSpace(r) || joins(r) })
 	switch {
-	case !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) && !joins(r) }):
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unseen):
 		return "", invalid("name", "must be one line without invisible characters")
 	case utf8.RuneCountInString(name) > MaxConnectionName:
 		return "", invalid("name", "must have at most 80 characters")
 	}
 	return name, nil
+}
+
+// unseen reports whether nothing is seen of r. Some fillers count as letters, and the
+// blank of Braille as a symbol.
+func unseen(r rune) bool {
+	const brailleBlank = '\u2800'
+	return !unicode.IsGraphic(r) && !joins(r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) || r == brailleBlank
 }
 
 func joins(r rune) bool {

@@ -75,14 +75,14 @@ func TestANameIsCleaned(t *testing.T) {
 	id := r.connectAs(t, carol, "carol", false)
 	long := strings.Repeat("ü", tokenvault.MaxConnectionName)
 	for _, tc := range []struct{ name, want string }{
-		{" Work\n", "Work"}, {"Arbeit & Büro", "Arbeit & Büro"}, {"👩‍💻 dev", "👩‍💻 dev"}, {long, long}, {" \t", ""}, {"\u200d", ""},
+		{" Work\n", "Work"}, {"Arbeit & Büro", "Arbeit & Büro"}, {"👩‍💻 dev", "👩‍💻 dev"}, {"❤\ufe0f 한국", "❤\ufe0f 한국"}, {long, long}, {" \t", ""}, {"\u200d", ""},
 	} {
 		if c, err := r.Rename(t.Context(), carol, id, tc.name); err != nil || c.Name != tc.want {
 			t.Errorf("%q: named %q, %v, want %q", tc.name, c.Name, err, tc.want)
 		}
 	}
 	before := len(r.events(t, tokenvault.EventRenamed))
-	for _, name := range []string{long + "x", "a\nb", "a\x00b", "a\x7f b", "a\u202eb", "a\u2028b", "a\xffb", "a\ufeffb"} {
+	for _, name := range []string{long + "x", "a\nb", "a\x00b", "a\x7f b", "a\u202eb", "a\u2028b", "a\xffb", "a\ufeffb", "\u3164", "a\u115fb", "a\u034fb", "\u2800\u2800"} {
 		_, err := r.Rename(t.Context(), carol, id, name)
 		field, ok := errors.AsType[*tokenvault.FieldError](err)
 		if !ok || field.Field != "name" || strings.Contains(err.Error(), name) {
