@@ -433,3 +433,18 @@ func TestWaitTellsTheStateWhenTheCallerGivesUp(t *testing.T) {
 		}
 	})
 }
+
+// A caller whose time is over before the store answers is told what it knew.
+func TestAWaitThatIsOverTellsWhatWasSeen(t *testing.T) {
+	r := newRig(t)
+	req := r.mustAsk(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got, err := r.WaitChange(ctx, aliceAgent, req)
+	if !errors.Is(err, context.Canceled) || got.ID != req.ID || got.Status != tokenvault.AuthPending {
+		t.Errorf("WaitChange = %+v, %v", got, err)
+	}
+	if got, err = r.Wait(ctx, aliceAgent, req.ID); !errors.Is(err, context.Canceled) || got.ID != "" {
+		t.Errorf("Wait = %+v, %v", got, err)
+	}
+}

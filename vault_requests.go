@@ -145,26 +145,25 @@ func (v *Vault) AuthRequest(ctx context.Context, actor Actor, id string) (AuthRe
 // Wait returns the request once it is settled. If ctx ends first, it returns the
 // request as it last was, and the context's error.
 func (v *Vault) Wait(ctx context.Context, actor Actor, id string) (AuthRequest, error) {
-	return v.await(ctx, actor, id, func(now AuthRequest) bool { return now.Status.Settled() })
+	return v.await(ctx, actor, AuthRequest{ID: id}, func(now AuthRequest) bool { return now.Status.Settled() })
 }
 
 // WaitChange is [Vault.Wait], and returns also once the request, as the caller saw it
 // last, has another notice or none any more.
 func (v *Vault) WaitChange(ctx context.Context, actor Actor, seen AuthRequest) (AuthRequest, error) {
-	return v.await(ctx, actor, seen.ID, func(now AuthRequest) bool {
+	return v.await(ctx, actor, seen, func(now AuthRequest) bool {
 		return now.Status.Settled() || now.Notice != seen.Notice || !now.NoticedAt.Equal(seen.NoticedAt)
 	})
 }
 
-// await returns the request once it is as wanted.
-func (v *Vault) await(ctx context.Context, actor Actor, id string, wanted func(AuthRequest) bool) (AuthRequest, error) {
+// await returns the request, last seen as it is given, once it is as wanted.
+func (v *Vault) await(ctx context.Context, actor Actor, last AuthRequest, wanted func(AuthRequest) bool) (AuthRequest, error) {
 	poll := time.NewTicker(waitPoll)
 	defer poll.Stop()
-	var last AuthRequest
 	for {
-		woken, forget := v.waiters.add(id)
-		req, err := v.AuthRequest(ctx, actor, id)
-		if err != nil && last.ID != "" && ctx.Err() != nil {
+		woken, forget := v.waiters.add(last.ID)
+		req, err := v.AuthRequest(ctx, actor, last.ID)
+		if err != nil && last.Status != "" && ctx.Err() != nil {
 			forget()
 			return last, ctx.Err()
 		}
