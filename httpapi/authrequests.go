@@ -59,22 +59,32 @@ func showAuthRequest(a *api, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req, err := a.vault.AuthRequest(r.Context(), actor, in.ID)
-	switch {
-	case err != nil:
+	if err != nil {
 		a.fail(w, r, err)
-	case strings.Contains(r.Header.Get("Accept"), "text/event-stream"):
-		a.stream(w, r, actor, req)
-	default:
-		if wait > 0 && !req.Status.Settled() {
-			ctx, cancel := context.WithTimeout(r.Context(), wait)
-			defer cancel()
-			if req, err = a.vault.WaitChange(ctx, actor, req); err != nil && ctx.Err() == nil {
-				a.fail(w, r, err)
-				return
-			}
-		}
-		writeJSON(w, http.StatusOK, requestOutput(actor, req))
+		return
 	}
+	events := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	if (events || wait > 0) && !req.Status.Settled() {
+		end, err := a.limits.beginWait(actor, r)
+		if err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		defer end()
+	}
+	if events {
+		a.stream(w, r, actor, req)
+		return
+	}
+	if wait > 0 && !req.Status.Settled() {
+		ctx, cancel := context.WithTimeout(r.Context(), wait)
+		defer cancel()
+		if req, err = a.vault.WaitChange(ctx, actor, req); err != nil && ctx.Err() == nil {
+			a.fail(w, r, err)
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, requestOutput(actor, req))
 }
 
 func waitOf(text string) (time.Duration, error) {

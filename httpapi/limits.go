@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -27,12 +28,27 @@ type Limits struct {
 	// provider that belong to no attempt, a client's address may send a minute. An
 	// address that sent more is refused unseen, but for keys that were valid lately.
 	Failures float64
+	// Waits is how many auth requests a user, or an agent's key ten times as many, may
+	// wait for at once, in streams of events and long polls. A back end, which waits for
+	// many users, may wait for as many as it likes.
+	Waits int
 }
+
+// How often more an agent waits than a user, and when who waits for too much comes
+// again.
+const (
+	agentWaits = 10
+	waitsAgain = 10 * time.Second
+)
 
 // backendFactor is how many times more a back end's key may do.
 const backendFactor = 10
 
-type limits struct{ agents, backends, users, badKeys, badStates *limit.Keyed }
+type limits struct {
+	agents, backends, users, badKeys, badStates *limit.Keyed
+
+	userWaits, agentWaits *limit.Open
+}
 
 func newLimits(l Limits) limits {
 	perSecond := func(rate float64) *limit.Keyed { return limit.New(rate, int(2*rate)) }
@@ -40,7 +56,25 @@ func newLimits(l Limits) limits {
 	return limits{
 		agents: perSecond(l.PerKey), backends: perSecond(backendFactor * l.PerKey), users: perSecond(l.PerUser),
 		badKeys: perMinute(l.Failures), badStates: perMinute(l.Failures),
+		userWaits: limit.NewOpen(l.Waits), agentWaits: limit.NewOpen(agentWaits * l.Waits),
 	}
+}
+
+// beginWait counts a wait of actor until end is called.
+func (l limits) beginWait(actor tokenvault.Actor, r *http.Request) (end func(), err error) {
+	if actor.Kind == tokenvault.ActorBackend {
+		return func() {}, nil
+	}
+	waits := l.userWaits
+	if actor.Kind == tokenvault.ActorAgent {
+		waits = l.agentWaits
+	}
+	who := limit.User(actor.Owner.OrganizationID, actor.Owner.UserID, r.RemoteAddr)
+	end, ok := waits.Begin(strconv.Quote(actor.ID) + who)
+	if !ok {
+		return nil, within(waitsAgain)
+	}
+	return end, nil
 }
 
 func within(wait time.Duration) error {

@@ -164,3 +164,44 @@ func TestA7AUserWhoCallsTooOften(t *testing.T) {
 		r.as("eve", "GET", "/credentials", "").want(t, http.StatusOK, "")
 	})
 }
+
+// A7: who waits for more requests than anybody looks at is told to come back; others
+// wait on, and so does a back end, for as many users as it has.
+func TestA7AUserWhoWaitsTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := limited(t, Limits{Waits: 2})
+		req, other := r.ask(t, "alice"), r.ask(t, "bob")
+		path, long := "/auth-requests/"+req.ID, "?wait=20s"
+		key, backend := r.agentKey(t, "alice"), r.keyOf(t, tokenvault.ActorBackend)
+		begin := func(n int, call func() answer) {
+			for range n {
+				go call()
+			}
+			synctest.Wait()
+		}
+		begin(2, func() answer { return r.as("alice", "GET", path+long, "") })
+		begin(20, func() answer { return r.with(key, "GET", "/v1"+path+long, "") })
+		asked := r.with(backend, "POST", "/v1/credentials/mail/resolve", `{"release":"token","owner":{"userId":"alice"}}`).json(t, "authRequest.authRequestId")
+		many := make(chan answer, 50)
+		begin(cap(many), func() answer {
+			res := r.with(backend, "GET", fmt.Sprintf("/v1/auth-requests/%s%s&userId=alice", asked, long), "")
+			many <- res
+			return res
+		})
+		for _, events := range []func(*http.Request){header("Accept", "*/*"), header("Accept", "text/event-stream")} {
+			if wait := tooMany(t, r.as("alice", "GET", path+long, "", events)); wait != waitsAgain {
+				t.Errorf("come again after %s", wait)
+			}
+			tooMany(t, r.with(key, "GET", "/v1"+path+long, "", events))
+		}
+		r.as("alice", "GET", path, "").want(t, http.StatusOK, "") // to look is free
+		r.with(key, "GET", "/v1"+path, "").want(t, http.StatusOK, "")
+		r.as("bob", "GET", "/auth-requests/"+other.ID+long, "").want(t, http.StatusOK, "") // until all have ended
+		synctest.Wait()
+		for range cap(many) {
+			(<-many).want(t, http.StatusOK, "")
+		}
+		r.as("alice", "GET", path+long, "").want(t, http.StatusOK, "")
+		r.with(key, "GET", "/v1"+path+long, "").want(t, http.StatusOK, "")
+	})
+}

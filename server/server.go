@@ -109,7 +109,7 @@ func (s *Server) build() error {
 		return err
 	}
 	api := &httpapi.Options{Logger: s.log, Limits: httpapi.Limits{
-		PerKey: s.cfg.LimitKey, PerUser: s.cfg.LimitUser, Failures: s.cfg.LimitFailures,
+		PerKey: s.cfg.LimitKey, PerUser: s.cfg.LimitUser, Failures: s.cfg.LimitFailures, Waits: s.cfg.LimitWaits,
 	}}
 	mux.Handle(v.Mount()+"/", httpapi.NewHandler(v, auth, api))
 	mux.Handle("/v1/", httpapi.NewV1Handler(v, api))

@@ -163,6 +163,7 @@ func (c Config) validateLimits() error {
 		{"limit-key", c.LimitKey},
 		{"limit-user", c.LimitUser},
 		{"limit-connects", c.LimitConnects},
+		{"limit-waits", float64(c.LimitWaits)},
 		{"limit-failures", c.LimitFailures},
 		{"limit-token-endpoint", c.LimitTokenEndpoint},
 	} {
