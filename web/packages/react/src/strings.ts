@@ -165,7 +165,16 @@ export const en = {
 /** The texts of one language: all of them. */
 export type Strings = typeof en;
 
-/** Puts values in place of their names. */
+/** Puts values in place of their names. None of them turns the sentence around it. */
 export function fill(text: string, values: Record<string, string> = {}): string {
-  return text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole);
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => apart(values[name]) ?? whole);
+}
+
+const marks = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g; // they set the direction of what follows
+const fromRightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** Names of accounts and agents are others': they keep their direction to themselves (Unicode's FSI … PDI). */
+function apart(value: string | undefined): string | undefined {
+  const plain = value?.replace(marks, "");
+  return plain && fromRightToLeft.test(plain) ? `\u2068${plain}\u2069` : plain;
 }

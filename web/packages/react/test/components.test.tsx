@@ -131,6 +131,18 @@ test.each<[Partial<AuthRequest>, string]>([
   await screen.findByText(text);
 });
 
+test.each([
+  ["mail\u202etnega", "mailtnega asks to use your GitHub account."],
+  ["\u2067mail\u2069\u202e", "mail asks to use your GitHub account."],
+  ["סוכן 7", "\u2068סוכן 7\u2069 asks to use your GitHub account."],
+  ["<b>{provider}</b> $& $1", "<b>{provider}</b> $& $1 asks to use your GitHub account."],
+])("no name turns the sentence around it: %j", async (agent, sentence) => {
+  vault.request = { ...vault.request, asks: { agent, release: "inject" } };
+  show(<TokenVaultAuth request={vault.request} />);
+  await vi.waitFor(() => expect(screen.getByRole("status").textContent).toContain("asks"));
+  expect(screen.getByRole("status").textContent?.startsWith(sentence)).toBe(true);
+});
+
 test("what a payload says gives way to what the vault says", async () => {
   const forged: AuthRequest = {
     ...vault.request,
