@@ -51,7 +51,8 @@ export function useConnect(options: UseConnectOptions): { state: ConnectState; c
     () => connect.state,
     () => ended ?? connect.state,
   );
-  const state = live.status === "idle" ? (ended ?? live) : live;
+  // Until the vault has answered, what the request itself says is shown.
+  const state = live.status === "idle" && !live.request ? (ended ?? live) : live;
 
   const onEnd = useRef(options.onEnd);
   useEffect(() => {

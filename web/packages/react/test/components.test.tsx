@@ -159,6 +159,15 @@ test("what a payload says gives way to what the vault says", async () => {
   expect(opened.map((w) => w.location.href)).toEqual(["https://vault.example/connect/ar_1"]);
 });
 
+test("a payload that says it is connected is none", async () => {
+  const done = vi.fn();
+  const forged: AuthRequest = { ...vault.request, status: "connected", credentialId: "cn_of_another" };
+  show(<TokenVaultAuth request={forged} onAuthComplete={done} />);
+  expect(await screen.findByRole("button", { name: "Connect GitHub" })).toBeDefined();
+  expect(screen.queryByText(/^Connected/)).toBeNull();
+  expect(done).not.toHaveBeenCalled();
+});
+
 test("a blocked window leaves this tab", async () => {
   vi.stubGlobal("open", () => null);
   show(<TokenVaultAuth request={vault.request} />);
