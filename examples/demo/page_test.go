@@ -42,22 +42,24 @@ func TestThePageMayCallTheVaultAndNothingElse(t *testing.T) {
 
 func TestOnlyWhoIsSignedInIsLetThrough(t *testing.T) {
 	for _, test := range []struct {
-		mode   mode
-		cookie string
-		want   int
+		mode         mode
+		host, cookie string
+		want         int
 	}{
-		{modeLocal, "", http.StatusOK},
-		{modeSession, "", http.StatusUnauthorized},
-		{modeSession, "made-up", http.StatusUnauthorized},
-		{modeSession, "right", http.StatusOK},
+		{modeLocal, "localhost:8080", "", http.StatusOK},
+		{modeLocal, "evil.example:8080", "", http.StatusMisdirectedRequest}, // a name that leads to this machine
+		{modeSession, "app.demo.localhost", "", http.StatusUnauthorized},
+		{modeSession, "app.demo.localhost", "made-up", http.StatusUnauthorized},
+		{modeSession, "app.demo.localhost", "right", http.StatusOK},
 	} {
-		s := &signIn{mode: test.mode, session: "right"}
+		s := &signIn{chat: &chat{url: "http://localhost:8080"}, mode: test.mode, session: "right"}
 		r := httptest.NewRequest(http.MethodPost, "/vault-session", http.NoBody)
+		r.Host = test.host
 		r.AddCookie(&http.Cookie{Name: hostCookie, Value: test.cookie})
 		w := httptest.NewRecorder()
 		s.only(func(http.ResponseWriter, *http.Request) {})(w, r)
 		if w.Code != test.want {
-			t.Errorf("mode %s, cookie %q: status %d, want %d", test.mode, test.cookie, w.Code, test.want)
+			t.Errorf("mode %s at %s, cookie %q: status %d, want %d", test.mode, test.host, test.cookie, w.Code, test.want)
 		}
 	}
 }

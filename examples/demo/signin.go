@@ -44,15 +44,19 @@ func (s *signIn) signedIn(r *http.Request) bool {
 	return err == nil && cookie.Value == s.session
 }
 
-// only lets users of the chat through. In mode local it has no sign-in: whoever
-// is on this machine is its user.
+// only lets users of the chat through. In mode local it has no sign-in: whoever is
+// on this machine is its user, at the chat's own name. Another name that leads here
+// (DNS rebinding) is that of a page from elsewhere.
 func (s *signIn) only(handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.mode != modeLocal && !s.signedIn(r) {
+		switch {
+		case s.mode == modeLocal && "http://"+r.Host != s.chat.url:
+			http.Error(w, "The chat is at "+s.chat.url+".", http.StatusMisdirectedRequest)
+		case s.mode != modeLocal && !s.signedIn(r):
 			http.Error(w, "Sign in to the chat first.", http.StatusUnauthorized)
-			return
+		default:
+			handle(w, r)
 		}
-		handle(w, r)
 	}
 }
 
