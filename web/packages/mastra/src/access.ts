@@ -121,7 +121,8 @@ function setParameter(url: URL, name: string, value: string) {
 }
 
 function named(response: Response, url: URL): Response {
-  return Object.defineProperty(response, "url", { value: url.href });
+  const clone = () => named(Response.prototype.clone.call(response), url);
+  return Object.defineProperties(response, { url: { value: url.href }, clone: { value: clone } });
 }
 
 function tokenOf(resolved: Resolved): string {

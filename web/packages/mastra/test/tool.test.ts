@@ -259,9 +259,11 @@ test("an API key goes where the service takes it, in place of what is there, and
   const execute = async (_: object, access: Access) => {
     const headers = { Authorization: "of another", "X-Place": "another" };
     const response = await access.fetch(`${server.url}/repos?KEY=mine&page=2`, { headers });
-    return { url: response.url, body: await response.json() };
+    const copy = response.clone();
+    return { urls: [response.url, copy.url, copy.clone().url], body: await response.json() };
   };
-  expect(await run(tool({ execute }))).toEqual({ url: `${server.url}/repos?KEY=mine&page=2`, body: ["a"] });
+  const asked = `${server.url}/repos?KEY=mine&page=2`;
+  expect(await run(tool({ execute }))).toEqual({ urls: [asked, asked, asked], body: ["a"] });
   expect(server.requests[1]?.url).toBe("/repos?page=2&key=token-2");
   expect(server.requests[1]?.headers.authorization).toBeUndefined();
   expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, 1]);
