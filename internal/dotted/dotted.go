@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // maxText bounds what Text returns, in bytes.
@@ -24,13 +25,14 @@ func At(fields map[string]any, path string) any {
 }
 
 // Text returns the first path that holds text or a number, source by source, or
-// nothing. Text of more than 255 bytes is passed over.
+// nothing. Text of more than 255 bytes is passed over, and so is what has control
+// characters: no service names anybody so, and not every database takes them.
 func Text(sources []map[string]any, paths []string) string {
 	for _, source := range sources {
 		for _, path := range paths {
 			switch v := At(source, path).(type) {
 			case string:
-				if v != "" && len(v) <= maxText {
+				if v != "" && len(v) <= maxText && !strings.ContainsFunc(v, unicode.IsControl) {
 					return v
 				}
 			case json.Number:

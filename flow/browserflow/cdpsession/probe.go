@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -159,5 +160,9 @@ func group(pattern string, body []byte) string {
 	if len(m) < 2 || len(m[1]) > maxAccount || !utf8.Valid(m[1]) {
 		return ""
 	}
-	return strings.TrimSpace(html.UnescapeString(string(m[1])))
+	text := strings.TrimSpace(html.UnescapeString(string(m[1])))
+	if strings.ContainsFunc(text, unicode.IsControl) {
+		return ""
+	}
+	return text
 }
