@@ -150,7 +150,7 @@ function textOf(
     case "connected":
       return t(values.account ? "connectedAs" : "connected", values);
     case "declined":
-      return t("declined");
+      return t(request ? "declinedRequest" : "declined");
     case "expired":
       return t("requestExpired");
     case "failed":
@@ -242,7 +242,8 @@ function actionsOf(
       ];
     case "failed":
       return state.retryable || !request ? [start(t("tryAgain"))] : [];
-    case "declined":
+    case "declined": // of a call: it has gone on without
+      return request ? [] : [start(t("tryAgain"))];
     case "expired":
       return [start(t("tryAgain"))];
     case "connected":

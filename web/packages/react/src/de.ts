@@ -46,6 +46,8 @@ export const de: Strings = {
   connected: "Mit {provider} verbunden",
   connectedAs: "Mit {provider} verbunden als {account}",
   declined: "Sie haben abgelehnt. Es wurde nichts verbunden.",
+  declinedRequest:
+    "Sie haben abgelehnt. Es wurde nichts verbunden. Fragen Sie noch einmal, wenn Sie es sich anders überlegen.",
   requestExpired: "Die Zeit ist abgelaufen. Fordern Sie einen neuen Link an.",
   failed: "Das hat nicht geklappt.",
   failScopeNotGranted: "{provider} wurde verbunden, aber ohne den ganzen nötigen Zugriff.",

@@ -48,6 +48,7 @@ export const en = {
   connected: "Connected to {provider}",
   connectedAs: "Connected to {provider} as {account}",
   declined: "You said no. Nothing was connected.",
+  declinedRequest: "You said no. Nothing was connected. Ask again if you change your mind.",
   requestExpired: "Time is over. Ask again for a new link.",
   failed: "That did not work.",
   failScopeNotGranted: "{provider} was connected, but without all the access that is needed.",

@@ -77,7 +77,6 @@ test.each<[Partial<AuthRequest>, string, string]>([
 });
 
 test.each<[Partial<AuthRequest>, string]>([
-  [{ status: "declined" }, "You said no. Nothing was connected."],
   [{ status: "expired" }, "Time is over. Ask again for a new link."],
   [
     { status: "failed", failureCode: "scope_not_granted" },
@@ -91,6 +90,14 @@ test.each<[Partial<AuthRequest>, string]>([
   show(<TokenVaultAuth request={{ ...vault.request, ...change }} />);
   expect(screen.getByText(text)).toBeDefined();
   expect(screen.getByRole("button", { name: "Try again" })).toBeDefined();
+});
+
+test("a call that was refused has gone on: its card offers nothing more", async () => {
+  show(<TokenVaultAuth request={{ ...vault.request, status: "declined" }} />);
+  expect(
+    screen.getByText("You said no. Nothing was connected. Ask again if you change your mind."),
+  ).toBeDefined();
+  expect(screen.queryByRole("button")).toBeNull();
 });
 
 test("another account than before is said, with two ways on", async () => {
