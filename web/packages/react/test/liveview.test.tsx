@@ -209,7 +209,11 @@ test("too early is said, cancelling declines, and the view is closed", async () 
   press("I'm signed in");
   await screen.findByText(/You are not signed in yet/);
   press("Cancel");
-  await screen.findByText("You said no. Nothing was connected.", {}, { timeout: 5000 });
+  await screen.findByText(
+    "You said no. Nothing was connected. Ask again if you change your mind.",
+    {},
+    { timeout: 5000 },
+  );
   expect(vault.calls).toContain("POST /browser-login/bs_1/cancel");
   expect(socket.readyState).toBe(3);
   expect(screen.queryByRole("textbox")).toBeNull();
