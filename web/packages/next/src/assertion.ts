@@ -26,6 +26,12 @@ export function createSigner(
 ) {
   const imported = typeof key === "string" ? importPKCS8(key, algorithm) : importJWK(key, algorithm);
   imported.catch(() => {}); // told where it is used
+  const usable = () =>
+    imported.catch(() => {
+      throw new Error(
+        `assertion.key is no private key for ${algorithm}: give PKCS #8 in PEM ("-----BEGIN PRIVATE KEY-----"), or a JWK`,
+      );
+    });
   return async (user: SessionUser): Promise<string> =>
     new SignJWT({
       ...(user.organizationId ? { org_id: user.organizationId } : {}),
@@ -38,5 +44,5 @@ export function createSigner(
       .setIssuedAt()
       .setExpirationTime("30s")
       .setJti(crypto.randomUUID())
-      .sign(await imported);
+      .sign(await usable());
 }

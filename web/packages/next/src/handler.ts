@@ -18,6 +18,8 @@ export interface HandlerOptions {
   /** Who your application is to the vault: `assertion-issuer` in its configuration, and the signing key. */
   issuer: string;
   assertion: AssertionKey;
+  /** Is told what is not set up right, for whoever runs your application. Default `console.error`. */
+  log?: (message: string) => void;
   /** Replaces the global fetch. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
 }
@@ -33,6 +35,7 @@ const maxBody = 1024 * 1024;
  */
 export function createTokenVaultHandler(options: HandlerOptions): (request: Request) => Promise<Response> {
   const { basePath = "/api/token-vault", vaultBasePath = "/api/token-vault", fetch: send = fetch } = options;
+  const { log = console.error } = options;
   const vaultUrl = new URL(options.vaultUrl).origin;
   const api = new URL(options.internalUrl ?? options.vaultUrl).origin + vaultBasePath.replace(/\/+$/, "");
   const prefix = basePath.replace(/\/+$/, "");
@@ -55,7 +58,13 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
 
     const user = await options.session(request);
     if (!user?.userId) return problem(401, "unauthenticated", "Sign in");
-    const assertion = await sign(user);
+    let assertion: string;
+    try {
+      assertion = await sign(user);
+    } catch (error) {
+      log(`tokenvault: nobody can be proven to the vault: ${(error as Error).message}`);
+      return misconfigured();
+    }
     if (connect !== undefined) return bringAlong(vaultUrl, assertion, connect);
 
     const body = request.method === "GET" || request.method === "DELETE" ? undefined : await read(request);
@@ -76,6 +85,14 @@ export function createTokenVaultHandler(options: HandlerOptions): (request: Requ
       });
     } catch {
       return problem(503, "unavailable", "The vault cannot be reached: try again");
+    }
+    if (answer.status === 401) {
+      log(
+        `tokenvault: the vault refused what this application says of its user, and its log says why. Compare issuer ` +
+          `"${options.issuer}" with its assertion-issuer, vaultUrl "${vaultUrl}" with its public-url, and assertion.key ` +
+          `with its assertion-keys.`,
+      );
+      return misconfigured();
     }
     const out = new Headers({ "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" });
     for (const name of returned) copy(answer.headers, out, name);
@@ -162,6 +179,15 @@ function ownOrigin(request: Request): string {
   const host = request.headers.get("x-forwarded-host") ?? request.headers.get("host") ?? url.host;
   const scheme = request.headers.get("x-forwarded-proto") ?? url.protocol.slice(0, -1);
   return `${scheme.split(",")[0]?.trim()}://${host.split(",")[0]?.trim()}`;
+}
+
+/** The user is signed in, and the vault was not told so: signing in again would not help. */
+function misconfigured(): Response {
+  return problem(
+    502,
+    "misconfigured",
+    "This application is not set up right for the vault: its log says more",
+  );
 }
 
 function problem(status: number, code: string, detail: string): Response {

@@ -296,6 +296,32 @@ test("a vault that is gone is told, without details", async () => {
   expect(await answer.text()).not.toContain("127.0.0.1");
 });
 
+test("an application that the vault does not believe is told what to compare", async () => {
+  const told: string[] = [];
+  const fetch = async () => new Response("{}", { status: 401 });
+  const handle = createTokenVaultHandler({ ...options, fetch, log: (text) => void told.push(text) });
+  const answer = await handle(new Request(`${app}/api/token-vault/providers`));
+  expect(answer.status).toBe(502);
+  expect(await answer.json()).toMatchObject({ code: "misconfigured" });
+  expect(told).toHaveLength(1);
+  expect(told[0]).toContain(`issuer "${app}" with its assertion-issuer`);
+  expect(told[0]).toContain(`vaultUrl "${vaultUrl}" with its public-url`);
+});
+
+test.each(["", "no key", "canary-key"])("a key that is none is told, and not shown: %o", async (key) => {
+  const told: string[] = [];
+  const assertion = { key, keyId: "app-1" };
+  const handle = createTokenVaultHandler({ ...options, assertion, log: (text) => void told.push(text) });
+  for (const path of ["/providers", "/connect/ar_1"]) {
+    const answer = await handle(new Request(`${app}/api/token-vault${path}`));
+    expect(answer.status).toBe(502);
+    expect(await answer.text()).not.toContain("canary");
+  }
+  expect(told).toHaveLength(2);
+  expect(told[0]).toContain("assertion.key is no private key for ES256");
+  expect(told.join()).not.toContain("canary");
+});
+
 test("a route has the methods of the API", () => {
   expect(Object.keys(createTokenVaultRouteHandler(options))).toEqual([
     "GET",

@@ -66,7 +66,8 @@ export function ConnectionsList(props: ConnectionsListProps) {
       {live.loading && props.credentials === undefined ? (
         <p role="status">{t("loading")}</p>
       ) : (
-        offered.length === 0 && <p>{t("noConnections")}</p>
+        // What could not be read is not said to be empty.
+        offered.length === 0 && (props.credentials || !live.error) && <p>{t("noConnections")}</p>
       )}
       {offered.map((provider) => {
         const own = connections.filter((c) => c.providerId === provider.id);
@@ -104,6 +105,7 @@ export function ConnectionsList(props: ConnectionsListProps) {
                 providerId={provider.id}
                 providerName={provider.name}
                 authMethod={provider.authMethod}
+                another={own.length > 0}
                 apiBasePath={props.apiBasePath}
                 unstyled={props.unstyled}
                 onAuthComplete={() => {

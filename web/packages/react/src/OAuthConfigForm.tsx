@@ -40,6 +40,7 @@ export function OAuthConfigForm(props: OAuthConfigFormProps) {
   const [provider, setProvider] = useState<Provider>();
   const [app, setApp] = useState<App>();
   const [message, setMessage] = useState<{ kind: "ok" | "error"; text: string }>();
+  const [denied, setDenied] = useState(false);
   const [wrong, setWrong] = useState<TokenVaultError>();
   const [busy, setBusy] = useState<"saving" | "testing">();
   const id = useId();
@@ -50,7 +51,11 @@ export function OAuthConfigForm(props: OAuthConfigFormProps) {
     let here = true;
     client.providers().then((all) => here && setProvider(all.find((p) => p.id === providerId)), ignore);
     if (!existingConfig) {
-      client.apps().then((all) => here && setApp(all.find((a) => a.providerId === providerId)), ignore);
+      client.apps().then(
+        (all) => here && setApp(all.find((a) => a.providerId === providerId)),
+        // Said before anything is entered that cannot be kept.
+        (e) => here && setDenied(errorOf(e).code === "denied"),
+      );
     }
     return () => {
       here = false;
@@ -104,6 +109,7 @@ export function OAuthConfigForm(props: OAuthConfigFormProps) {
     }
   };
 
+  const said = message ?? (denied ? { kind: "error" as const, text: t("failDenied") } : undefined);
   const redirectUrl = app?.redirectUrl ?? provider?.redirectUrl ?? "";
   const scopes = existingConfig?.scopes ?? app?.scopes ?? [];
   const stored = app?.hasSecret || Boolean(existingConfig?.clientSecret);
@@ -196,10 +202,10 @@ export function OAuthConfigForm(props: OAuthConfigFormProps) {
         )}
       </div>
       <p
-        role={message?.kind === "error" ? "alert" : "status"}
-        className={cls(message?.kind === "error" ? "tv-error" : "tv-text")}
+        role={said?.kind === "error" ? "alert" : "status"}
+        className={cls(said?.kind === "error" ? "tv-error" : "tv-text")}
       >
-        {message?.text ?? ""}
+        {said?.text ?? ""}
       </p>
     </form>
   );

@@ -19,6 +19,8 @@ export interface TokenVaultAuthProps {
   requiredScopes?: string[] | undefined;
   /** The connection to renew, without a request. */
   credentialId?: string | undefined;
+  /** Without a request: an account there is connected already, and this is one more. */
+  another?: boolean | undefined;
   /** Called once the account is connected, with the id of its connection. */
   onAuthComplete?: ((credentialId: string) => void) | undefined;
   /** Called when the connect ended otherwise: declined, expired or failed. */
@@ -81,7 +83,7 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
       </p>
       {/* Said by screen readers when it changes. */}
       <p className={unstyled ? undefined : "tv-text"} role={state.status === "failed" ? "alert" : "status"}>
-        {shown ? t("browserLogin", values) : textOf(state, request, t, values)}
+        {shown ? t("browserLogin", values) : textOf(state, request, props, t, values)}
       </p>
       {state.status === "idle" && scopes.length > 0 && request?.reason !== "insufficient_scope" && (
         <p className={unstyled ? undefined : "tv-note"}>{t("scopes", values)}</p>
@@ -133,11 +135,14 @@ function Action({ label, onClick, quiet, busy, unstyled }: ActionProps): ReactNo
 function textOf(
   state: ConnectState,
   request: AuthRequest | undefined,
+  own: Pick<TokenVaultAuthProps, "another" | "credentialId">,
   t: T,
   values: Record<string, string>,
 ): string {
   switch (state.status) {
     case "idle":
+      if (!request && own.credentialId) return t("reconnect", values);
+      if (!request && own.another) return t("connectAnother", values);
       return [whoAsks(request, t, values), reasonOf(request, t, values)].filter(Boolean).join(" ");
     case "connecting":
       return t("connecting");
@@ -199,6 +204,7 @@ const failures: Record<string, keyof Strings> = {
   no_app: "failNoApp",
   network: "failNetwork",
   unauthenticated: "failUnauthenticated",
+  misconfigured: "failMisconfigured",
   denied: "failDenied",
   not_found: "failNotFound",
   rate_limited: "failRateLimited",

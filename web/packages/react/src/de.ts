@@ -55,6 +55,7 @@ export const de: Strings = {
   failNoApp: "{provider} ist hier noch nicht eingerichtet. Die Verwaltung muss eine OAuth-App eintragen.",
   failNetwork: "Der Server ist nicht erreichbar. Prüfen Sie das Netz, und versuchen Sie es erneut.",
   failUnauthenticated: "Sie sind abgemeldet. Melden Sie sich wieder an.",
+  failMisconfigured: "Diese Anwendung ist nicht richtig eingerichtet. Sagen Sie es denen, die sie betreiben.",
   failDenied: "Das dürfen Sie nicht.",
   failNotFound: "Diese Anfrage gibt es nicht, oder sie gehört jemand anderem.",
   failRateLimited: "Zu viele Versuche. Warten Sie ein wenig, und versuchen Sie es erneut.",

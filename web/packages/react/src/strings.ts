@@ -56,6 +56,7 @@ export const en = {
   failNoApp: "{provider} is not set up here yet. An administrator has to register an OAuth app.",
   failNetwork: "The server cannot be reached. Check the network and try again.",
   failUnauthenticated: "You are signed out. Sign in again.",
+  failMisconfigured: "This application is not set up right. Tell the people who run it.",
   failDenied: "You are not allowed to do this.",
   failNotFound: "This request does not exist, or belongs to somebody else.",
   failRateLimited: "Too many tries. Wait a little and try again.",

@@ -193,6 +193,34 @@ test("what fails is told in the person's words", async () => {
   expect((await screen.findByRole("alert")).textContent).toContain("GitHub is not set up here yet.");
 });
 
+test("an application that cannot prove its user does not send them to sign in again", async () => {
+  vault.problem = { status: 502, code: "misconfigured", detail: "This application is not set up right" };
+  show(<TokenVaultAuth providerId="github" providerName="GitHub" authMethod="oauth2" />);
+  press("Connect GitHub");
+  expect((await screen.findByRole("alert")).textContent).toContain("Tell the people who run it.");
+});
+
+test("a list that could not be read is not said to be empty", async () => {
+  vault.problem = { status: 503, code: "unavailable", detail: "The vault cannot be reached" };
+  show(<ConnectionsList />);
+  await screen.findByRole("alert");
+  expect(screen.queryByText("Nothing is connected yet.")).toBeNull();
+});
+
+test("one more account is not said to be the first", async () => {
+  vault.connections = [connection()];
+  show(<ConnectionsList />);
+  fireEvent.click(await screen.findByRole("button", { name: "Connect another GitHub account" }));
+  expect(screen.getByText("Connect another GitHub account")).toBeDefined();
+  expect(screen.queryByText("GitHub is not connected yet.")).toBeNull();
+});
+
+test("a form says at once that it is for administrators", async () => {
+  vault.problem = { status: 403, code: "denied", detail: "Denied" };
+  show(<OAuthConfigForm providerId="github" />);
+  expect((await screen.findByRole("alert")).textContent).toBe("You are not allowed to do this.");
+});
+
 test("a list shows health, reasons, agents and sharing, and asks before it disconnects", async () => {
   vault.connections = [
     connection(),
