@@ -7,7 +7,7 @@ import { MockLanguageModelV3 } from "ai/test";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { accessOf } from "../src/access.js";
-import { type Access, asOwner, createAuthenticatedTool } from "../src/index.js";
+import { type Access, asOwner, createAuthenticatedTool, pausedCall } from "../src/index.js";
 import { VaultAndService } from "./vault.js";
 
 let server: VaultAndService;
@@ -78,6 +78,7 @@ test("a run is suspended until its user has connected, also over a restart", asy
   expect(first.suspendPayload).toMatchObject({
     suspendPayload: { type: "auth_required", authRequestId: "ar_1" },
   });
+  expect(pausedCall(first)).toMatchObject({ runId: first.runId, authRequest: { authRequestId: "ar_1" } });
   expect(JSON.stringify(first)).not.toContain("token-1");
   server.connected.add("alice");
   const restarted = processOn(storage);
@@ -85,6 +86,13 @@ test("a run is suspended until its user has connected, also over a restart", asy
     restarted.resumeGenerate({ authRequestId: "ar_1", status: "connected" }, { runId: first.runId }),
   );
   expect(done.text).toContain('"repos":["a"]');
+  expect(pausedCall(done)).toBeUndefined();
+});
+
+test("a run that another tool suspended is no paused call", () => {
+  const payload = { suspendPayload: { question: "Which one?" } };
+  expect(pausedCall({ runId: "r1", finishReason: "suspended", suspendPayload: payload })).toBeUndefined();
+  expect(pausedCall({ runId: "r1", finishReason: "suspended" })).toBeUndefined();
 });
 
 test("who resumes is asked again: what was stored with the run is not believed", async () => {
