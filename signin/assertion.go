@@ -135,7 +135,8 @@ func (a *Assertion) Handler() http.Handler {
 // connect.
 func (a *Assertion) signIn(w http.ResponseWriter, r *http.Request) {
 	if !slices.Contains(a.vault.Origins(), r.Header.Get("Origin")) {
-		a.log.InfoContext(r.Context(), "an assertion was refused", slog.String("reason", "it was posted from an origin that is not registered"))
+		a.log.InfoContext(r.Context(), "an assertion was refused",
+			slog.String("reason", "it was posted from a page whose origin is not one of origins"), slog.String("origin", shortOrigin(r)))
 		a.page.answer(http.StatusForbidden, textElsewhere()).ServeHTTP(w, r)
 		return
 	}
@@ -151,6 +152,12 @@ func (a *Assertion) signIn(w http.ResponseWriter, r *http.Request) {
 		a.log.ErrorContext(r.Context(), "a user could not be signed in", slog.Any("error", err))
 		a.page.answer(http.StatusServiceUnavailable, textNoServer()).ServeHTTP(w, r)
 	}
+}
+
+// shortOrigin returns what a request says of its origin, as much as a log is to hold.
+func shortOrigin(r *http.Request) string {
+	origin := r.Header.Get("Origin")
+	return origin[:min(len(origin), 128)]
 }
 
 // accept verifies an assertion and spends it.

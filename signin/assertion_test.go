@@ -318,3 +318,39 @@ func TestAssertionOptions(t *testing.T) {
 		}
 	}
 }
+
+// Whoever sets an application up reads in the log which setting to look at.
+func TestARefusedAssertionIsToldByTheSetting(t *testing.T) {
+	h, public := newHost(t)
+	stranger, _ := newHost(t)
+	for name, assertion := range map[string]string{
+		"issuer":   h.sign(t, nil, claims(map[string]any{"iss": "https://other.example"})),
+		"audience": h.sign(t, nil, claims(map[string]any{"aud": "https://other.example"})),
+		"key":      stranger.sign(t, nil, claims(nil)),
+	} {
+		var log strings.Builder
+		a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if _, err := a.bring(assertion); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+			t.Errorf("another %s: %v", name, err)
+		}
+		if !strings.Contains(log.String(), "it has to match assertion-issuer, public-url and assertion-keys") {
+			t.Errorf("another %s: the log does not say what to compare:\n%s", name, &log)
+		}
+	}
+
+	var log strings.Builder
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, vaultURL+AssertionPath, nil)
+	r.Header.Set("Origin", "https://unlisted.example")
+	w := httptest.NewRecorder()
+	a.Handler().ServeHTTP(w, r)
+	if w.Code != http.StatusForbidden || !strings.Contains(log.String(), "https://unlisted.example") {
+		t.Errorf("an origin that is not listed: %d, log:\n%s", w.Code, &log)
+	}
+	log.Reset()
+	r.Header.Set("Origin", strings.Repeat("x", 1<<16))
+	a.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	if log.Len() > 1000 {
+		t.Errorf("a long origin makes a log line of %d bytes", log.Len())
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ func (a *Assertion) verify(ctx context.Context, assertion tokenvault.Secret) (to
 	}
 	token, err := a.verifier.Verify(ctx, assertion.Reveal())
 	if err != nil {
-		return none, "", err
+		return none, "", fmt.Errorf("%w (it has to match assertion-issuer, public-url and assertion-keys)", err)
 	}
 	var claims struct {
 		ID             string `json:"jti"`

@@ -50,7 +50,7 @@ type BlockedError struct {
 
 // Error says what to do if the destination is meant.
 func (e *BlockedError) Error() string {
-	return fmt.Sprintf("%s is not reached: %s (if it is meant, allow exactly this host:port in the configuration)", e.HostPort, e.Reason)
+	return fmt.Sprintf("%s is not reached: %s (if it is meant, allow exactly this host:port: allow-hosts in the configuration)", e.HostPort, e.Reason)
 }
 
 // ErrTooLarge reports a body over its limit.
