@@ -92,6 +92,20 @@ func (e *ScopeError) Error() string { return "the API key needs the scope " + st
 // Unwrap returns [ErrDenied].
 func (e *ScopeError) Unwrap() error { return ErrDenied }
 
+// A ReleaseError says that the owner permits the agent less than the release it
+// asked for. It wraps [ErrDenied].
+type ReleaseError struct {
+	Release Release // what was asked for
+}
+
+// Error names the release.
+func (e *ReleaseError) Error() string {
+	return "the permission does not cover release " + string(e.Release)
+}
+
+// Unwrap returns [ErrDenied].
+func (e *ReleaseError) Unwrap() error { return ErrDenied }
+
 // A RateLimitError says when a caller that was too fast may try again. It wraps
 // [ErrRateLimited].
 type RateLimitError struct {

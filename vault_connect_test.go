@@ -324,7 +324,8 @@ func TestA6AWiderReleaseIsDeniedAndAudited(t *testing.T) {
 	if _, err := r.FinishConnect(t.Context(), aliceUser, r.start(t, required.Request.ID)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.resolve(t, "read"); !errors.Is(err, tokenvault.ErrDenied) {
+	_, err = r.resolve(t, "read")
+	if wider, ok := errors.AsType[*tokenvault.ReleaseError](err); !ok || wider.Release != tokenvault.ReleaseToken || !errors.Is(err, tokenvault.ErrDenied) {
 		t.Errorf("release token with a permission to inject: %v", err)
 	}
 	if n := len(r.events(t, tokenvault.EventReleaseDenied)); n != 1 {

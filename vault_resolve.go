@@ -193,7 +193,7 @@ func (v *Vault) deny(ctx context.Context, actor Actor, req ResolveRequest, conn 
 	if err := v.audit.append(ctx, event); err != nil {
 		return err
 	}
-	return fmt.Errorf("the permission does not allow to release the token: %w", ErrDenied)
+	return &ReleaseError{Release: req.Release}
 }
 
 // askOwner opens or joins the auth request that settles what is missing.

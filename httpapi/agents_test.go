@@ -72,7 +72,7 @@ func TestA6ATokenNeedsItsOwnPermission(t *testing.T) {
 
 	res := r.with(key, "POST", path, `{"release":"token","runId":"greedy"}`)
 	res.want(t, http.StatusForbidden, "denied")
-	if strings.Contains(res.text, "canary") {
+	if strings.Contains(res.text, "canary") || !strings.Contains(res.text, "withdrawn that permission") {
 		t.Errorf("answer: %s", res.text)
 	}
 	events, err := r.Events(t.Context(), admin, tokenvault.EventQuery{})
@@ -84,6 +84,16 @@ func TestA6ATokenNeedsItsOwnPermission(t *testing.T) {
 	}) {
 		t.Error("the denial was not audited")
 	}
+
+	// What the answer says to do leads on.
+	permissions, err := r.Permissions(t.Context(), person("alice"), tokenvault.Page{})
+	if err != nil || len(permissions) != 1 {
+		t.Fatalf("permissions: %v, %v", permissions, err)
+	}
+	if err := r.WithdrawPermission(t.Context(), person("alice"), permissions[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	r.with(key, "POST", path, `{"release":"token"}`).want(t, http.StatusPreconditionRequired, "auth_required")
 }
 
 func TestOnlyABackEndNamesTheOwner(t *testing.T) {

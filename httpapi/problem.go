@@ -87,6 +87,10 @@ func problemOf(err error) problem {
 	if missing, ok := errors.AsType[*tokenvault.ScopeError](err); ok {
 		return problem{Status: http.StatusForbidden, Code: "denied", Detail: "The API key needs the scope " + string(missing.Scope)}
 	}
+	if wider, ok := errors.AsType[*tokenvault.ReleaseError](err); ok {
+		return problem{Status: http.StatusForbidden, Code: "denied", Detail: `The owner permits this agent less than release "` + string(wider.Release) +
+			`": once they have withdrawn that permission, the next call asks them for it`}
+	}
 	for _, m := range mappings() {
 		if errors.Is(err, m.err) {
 			return problem{Status: m.status, Code: m.code, Detail: m.detail}

@@ -19,6 +19,7 @@ type connectCmd struct {
 	Server   string   `help:"Server to ask." default:"http://127.0.0.1:8420" env:"TOKENVAULT_SERVER"`
 	KeyFile  string   `name:"api-key-file" help:"File with the agent's key; - reads it from standard input. Without it TOKENVAULT_API_KEY is used." env:"TOKENVAULT_API_KEY_FILE"`
 	Scopes   []string `help:"Scopes that are needed."`
+	Release  string   `help:"What the owner is asked to permit: inject (requests are authorized on the agent's behalf) or token (the agent gets the token itself)." enum:"inject,token" default:"inject"`
 	Open     bool     `help:"Open the link in this machine's browser, beside printing it: the consent page, or the live view of a login without OAuth."`
 }
 
@@ -36,7 +37,7 @@ func (cmd connectCmd) Run(ctx context.Context, _ server.Config, std streams) err
 	if err != nil {
 		return err
 	}
-	req := client.ResolveRequest{ProviderID: cmd.Provider, Scopes: cmd.Scopes}
+	req := client.ResolveRequest{ProviderID: cmd.Provider, Scopes: cmd.Scopes, Release: tokenvault.Release(cmd.Release)}
 	_, err = c.ResolveWait(ctx, req, func(r tokenvault.AuthRequest) {
 		_, _ = fmt.Fprintf(std.out, "%s: open %s\nWaiting …\n", r.Message(), r.ConnectURL)
 		if cmd.Open {

@@ -236,6 +236,12 @@ func TestConnectWaits(t *testing.T) {
 	if n := authRequests(t, r); n != 1 {
 		t.Errorf("two agents that ask for the same open %d auth requests", n)
 	}
+	wider := start(t, r.connecting(key), "connect", "github", "--release", "token")
+	wider.readUntil(t, "Waiting")
+	if n := authRequests(t, r); n != 2 {
+		t.Errorf("with one that asks for the token itself, %d auth requests are open, want 2", n)
+	}
+	interrupted(t, wider)
 	interrupted(t, agents[0])
 	mustDrain(t, r)
 	interrupted(t, agents[1])
