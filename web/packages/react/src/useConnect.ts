@@ -10,6 +10,9 @@ import {
 import { useEffect, useMemo, useRef, useSyncExternalStore } from "react";
 import { useVault } from "./context.js";
 
+/** Dispatched on the window when a connect of this page has ended well: lists read the connections again. */
+export const connectedEvent = "tokenvault-connected";
+
 export interface UseConnectOptions {
   /** The auth request to settle, such as from a tool's result. */
   request?: AuthRequest | undefined;
@@ -62,6 +65,7 @@ export function useConnect(options: UseConnectOptions): { state: ConnectState; c
     () =>
       connect.subscribe((next) => {
         if (["connected", "declined", "expired", "failed"].includes(next.status)) onEnd.current?.(next);
+        if (next.status === "connected") dispatchEvent(new Event(connectedEvent));
       }),
     [connect],
   );

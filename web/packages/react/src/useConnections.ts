@@ -1,6 +1,7 @@
 import { type Connection, type Permission, TokenVaultError } from "@ai-token-vault/client";
 import { useCallback, useEffect, useState } from "react";
 import { useVault } from "./context.js";
+import { connectedEvent } from "./useConnect.js";
 
 /** The user's connections, and what can be done with them. */
 export interface Connections {
@@ -17,7 +18,7 @@ export interface Connections {
   unshare: (credentialId: string) => Promise<void>;
 }
 
-/** The user's connections, kept fresh after every change made here and when the window is shown again. */
+/** The user's connections, kept fresh after every change and connect made here and when the window is shown again. */
 export function useConnections(
   options: { apiBasePath?: string | undefined; permissions?: boolean } = {},
 ): Connections {
@@ -46,9 +47,13 @@ export function useConnections(
 
   useEffect(() => {
     void refresh();
-    const onFocus = () => void refresh();
-    addEventListener("focus", onFocus);
-    return () => removeEventListener("focus", onFocus);
+    const again = () => void refresh();
+    addEventListener("focus", again);
+    addEventListener(connectedEvent, again);
+    return () => {
+      removeEventListener("focus", again);
+      removeEventListener(connectedEvent, again);
+    };
   }, [refresh]);
 
   const changing = useCallback(

@@ -207,6 +207,17 @@ test("a list that could not be read is not said to be empty", async () => {
   expect(screen.queryByText("Nothing is connected yet.")).toBeNull();
 });
 
+test("a list on the same page shows what a card has connected", async () => {
+  show(<TokenVaultAuth request={vault.request} />);
+  show(<ConnectionsList />); // of a provider of its own
+  await screen.findByText("Nothing is connected yet.");
+  press("Connect GitHub");
+  await screen.findByText("Waiting for authorization…");
+  vault.connections = [connection()];
+  vault.request = { ...vault.request, status: "connected", credentialId: "cn_1" };
+  await screen.findByText("Works", {}, { timeout: 5000 });
+});
+
 test("one more account is not said to be the first", async () => {
   vault.connections = [connection()];
   show(<ConnectionsList />);
