@@ -173,3 +173,12 @@ func TestC24ARefusalAndAClosedWindowEndTheWait(t *testing.T) {
 		})
 	}
 }
+
+// Whoever opens the address that the server prints finds their accounts.
+func TestTheRootLeadsToTheAccounts(t *testing.T) {
+	s := strict(t, testop.Options{})
+	shown := s.browser(t, "alice").open(t, s.url+"/")
+	if shown.status != http.StatusOK || shown.url != s.url+"/connect/accounts" {
+		t.Errorf("the root leads to %s, status %d", shown.url, shown.status)
+	}
+}

@@ -120,6 +120,7 @@ func (s *Server) build() error {
 	}})
 	mux.Handle("/connect/", page)
 	mux.Handle("/assets/", page)
+	mux.Handle("GET /{$}", http.RedirectHandler("/connect/accounts", http.StatusSeeOther))
 	s.handler = logRequests(mux, s.log)
 	if s.telemetry != nil {
 		s.handler = s.telemetry.Handler(s.handler)
