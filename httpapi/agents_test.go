@@ -282,3 +282,13 @@ func nextEvent(t *testing.T, lines *bufio.Scanner) (next authRequestOutput) {
 	t.Fatal("the stream ended")
 	return next
 }
+
+// Whoever misspells a provider does not look for a wrong path.
+func TestAnUnknownProviderIsToldApartFromAWrongPath(t *testing.T) {
+	r := newRig(t)
+	res := r.with(r.agentKey(t, "alice"), "POST", "/v1/credentials/mial/resolve", `{}`)
+	res.want(t, http.StatusNotFound, "not_found")
+	if !strings.Contains(res.text, "no such provider") {
+		t.Errorf("answer: %s", res.text)
+	}
+}

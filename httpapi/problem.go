@@ -60,6 +60,7 @@ func mappings() []mapping {
 		{tokenvault.ErrUnavailable, http.StatusServiceUnavailable, "unavailable", "Temporarily unavailable: try again"},
 		{tokenvault.ErrProviderUnavailable, http.StatusServiceUnavailable, codeLeftAlone, "The provider keeps failing and is not asked for now: wait as long as Retry-After says, then try again"},
 		{tokenvault.ErrClosed, http.StatusServiceUnavailable, "unavailable", "The server is stopping: try again"},
+		{errNothingToResolve, http.StatusNotFound, "not_found", "There is no such provider, or no such connection: GET /v1/providers lists the providers"},
 		{errNotSignedIn, http.StatusConflict, "not_signed_in", "Nobody is signed in yet: go on in the browser, then try again"},
 		{errNodeGone, http.StatusServiceUnavailable, "unavailable", "The server that runs the browser cannot be reached: try again, or start again"},
 		{errNotEnabled, http.StatusNotImplemented, "not_implemented", "Browser login is not enabled on this server"},

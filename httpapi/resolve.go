@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -34,6 +35,9 @@ type resolveOutput struct {
 	browserOutput
 }
 
+// errNothingToResolve says what was not found: the path of the route is right.
+var errNothingToResolve = errors.New("no such provider or connection")
+
 func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
 	if err := in.Format.check(in.URL); err != nil {
 		return resolveOutput{}, err
@@ -42,6 +46,9 @@ func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, i
 		ProviderID: in.ProviderID, ConnectionID: in.ConnectionID, Scopes: in.Scopes, Release: in.Release,
 		RunID: in.RunID, ThreadID: in.ThreadID, RejectedVersion: in.RejectedVersion,
 	})
+	if errors.Is(err, tokenvault.ErrNotFound) {
+		return resolveOutput{}, errNothingToResolve
+	}
 	if err != nil {
 		return resolveOutput{}, err
 	}
