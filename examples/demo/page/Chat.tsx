@@ -1,5 +1,5 @@
 import { ConnectionsList, TokenVaultProvider } from "@ai-token-vault/react";
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import { useCalls } from "./calls.js";
 import { renewing, type Session } from "./session.js";
 import { Turn } from "./Turn.js";
@@ -8,7 +8,6 @@ import { Turn } from "./Turn.js";
 export function Chat({ session }: { session: Session }) {
   const token = useMemo(() => renewing(session), [session]);
   const calls = useCalls();
-  const [connected, setConnected] = useState(0); // how often something was
   const ask = (tool: string) => void fetch(`/ask/${tool}`, { method: "POST" });
   return (
     // A connect in the same tab, as on a phone, comes back to this page.
@@ -17,12 +16,7 @@ export function Chat({ session }: { session: Session }) {
         {calls.length === 0 && <Welcome />}
         <ol className="turns">
           {calls.map((call) => (
-            <Turn
-              key={call.id}
-              call={call}
-              onConnected={() => setConnected((n) => n + 1)}
-              onAgain={() => ask(call.tool)}
-            />
+            <Turn key={call.id} call={call} onAgain={() => ask(call.tool)} />
           ))}
         </ol>
         {/* Always there, so that screen readers say what comes into it. */}
@@ -41,7 +35,7 @@ export function Chat({ session }: { session: Session }) {
       <div className="connections">
         <h2>Connections</h2>
         <p>Accounts that your agents may use. You end one here, at any time.</p>
-        <ConnectionsList key={connected} headingLevel={3} />
+        <ConnectionsList headingLevel={3} />
       </div>
     </TokenVaultProvider>
   );

@@ -5,13 +5,12 @@ import { Phone } from "./Phone.js";
 
 interface TurnProps {
   call: Call;
-  onConnected: () => void;
   /** Asks the same once more. */
   onAgain: () => void;
 }
 
 /** A question, what the agent does about it, what it needs of the user, and its answer. */
-export function Turn({ call, onConnected, onAgain }: TurnProps) {
+export function Turn({ call, onAgain }: TurnProps) {
   const item = useRef<HTMLLIElement>(null);
   const seen = `${call.requests.length} ${call.answer}`;
   // biome-ignore lint/correctness/useExhaustiveDependencies: whenever there is more to see
@@ -25,7 +24,7 @@ export function Turn({ call, onConnected, onAgain }: TurnProps) {
         <code>{call.tool}</code> <span>{states[state]}</span>
       </p>
       {call.requests.map((request) => (
-        <TokenVaultAuth key={request.authRequestId} request={request} onAuthComplete={onConnected} />
+        <TokenVaultAuth key={request.authRequestId} request={request} />
       ))}
       {paused && call.requests.at(-1)?.authMethod === "browser_login" && <Phone />}
       {call.answer !== undefined && (
