@@ -28,7 +28,12 @@ export async function person(context = {}, { thirdPartyCookies = false } = {}) {
   const preferences = { profile: { cookie_controls_mode: thirdPartyCookies ? 0 : 1, block_third_party_cookies: !thirdPartyCookies } };
   await writeFile(path.join(profile, 'Default', 'Preferences'), JSON.stringify(preferences));
   const browser = await chromium.launchPersistentContext(profile, { ...options([]), ...context });
-  browser.on('close', () => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
+  const gone = new Promise((resolve) => browser.on('close', () => resolve(rm(profile, { recursive: true, force: true, maxRetries: 5 }))));
+  const close = browser.close.bind(browser);
+  browser.close = async () => { // with its profile
+    await close();
+    await gone;
+  };
   return browser;
 }
 

@@ -5,6 +5,7 @@ import { appendFileSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { consent, launch } from './browser.mjs';
+import { shows, tabTitles } from './liveview.mjs';
 
 const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE, BANK_URL, BANK_USER, BANK_PASSWORD, PICTURES } = process.env;
 const browser = await launch();
@@ -31,39 +32,21 @@ async function keep(page) {
   appendFileSync(PAGES_FILE, stored + (await page.content()));
 }
 
-/** Waits until the address above the canvas names the bank and something of its page is drawn. */
-async function showsTheBank(page) {
-  await page.locator('.tv-live-address').filter({ hasText: BANK_URL }).waitFor();
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector('.tv-live canvas');
-    const pixel = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
-    return document.querySelector('.tv-live-veil').dataset.covers === 'false' && pixel.some((value, i) => i < 3 && value !== 0);
-  });
-}
-
-/** Waits until the picture is another one than before act. */
-async function changes(page, act) {
-  const drawn = () => page.evaluate(() => document.querySelector('.tv-live canvas').toDataURL('image/jpeg', 0.5));
-  const before = await drawn();
-  await act();
-  await page.waitForFunction((old) => document.querySelector('.tv-live canvas').toDataURL('image/jpeg', 0.5) !== old, before, { polling: 100 });
-}
-
 /** The bank has no OAuth: the user signs in at it in the vault's browser, through the canvas in the card. */
 async function atTheBank(page, call) {
+  const shown = tabTitles(page);
   await press(page, 'What is my balance?');
   await press(cardOf(page, call), 'Log in to Harbour Bank');
-  await showsTheBank(page);
-  await page.waitForFunction(() => document.activeElement.matches('.tv-live textarea')); // keys go to the browser
+  await shows(page, BANK_URL);
   await sound(page, 'demo-bank');
   await page.keyboard.type(BANK_USER);
   await page.keyboard.press('Tab');
   await page.keyboard.type(BANK_PASSWORD);
-  await changes(page, () => page.keyboard.press('Enter'));
+  await page.keyboard.press('Enter');
+  await shown('One-time code');
   await press(turn(page, call), 'Look at your phone');
   const code = await turn(page, call).locator('output').filter({ hasText: /^\d+$/ }).textContent();
   await page.locator('.tv-live textarea').focus();
-  await page.waitForTimeout(2000); // the page for the code gives its field the focus
   await page.keyboard.type(code);
   await page.keyboard.press('Enter');
   await answer(page, call).filter({ hasText: 'Your balance is 1,234.56.' }).waitFor({ timeout: 90_000 });

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { consent, launch } from './browser.mjs';
+import { shows, tabTitles } from './liveview.mjs';
 import { Seen } from './seen.mjs';
 
 /** secrets resolves with all that was issued; bank has the person's name and password there, and tells the one-time code. */
@@ -71,13 +72,7 @@ async function balance(page, bank, look) {
   await look('bank-paused');
   const shown = tabTitles(page);
   await card.getByRole('button', { name: 'Log in to Harbour Bank' }).click();
-  await card.locator('.tv-live-address').filter({ hasText: bank.url }).waitFor({ timeout: 60_000 });
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector('.tv-live canvas');
-    const middle = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
-    return document.querySelector('.tv-live-veil').dataset.covers === 'false' && middle.some((v, i) => i < 3 && v !== 0);
-  });
-  await page.waitForFunction(() => document.activeElement.matches('.tv-live textarea')); // keys go to the browser
+  await shows(page, bank.url);
   await look('bank-live-view');
   await page.keyboard.type(bank.user);
   await page.keyboard.press('Tab');
@@ -90,22 +85,6 @@ async function balance(page, bank, look) {
   await page.getByText('Your balance is 1234.56.').waitFor({ timeout: 60_000 });
   await card.getByText(`Connected to Harbour Bank as ${bank.user}`).waitFor();
   await look('bank-resumed');
-}
-
-/** Resolves once the live view has said that a page of that title is loaded. */
-function tabTitles(page) {
-  let last;
-  let told = () => {};
-  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => {
-    if (typeof payload !== 'string') return; // a picture
-    const scene = JSON.parse(payload);
-    if (!scene.loading) last = scene.tabs?.find((tab) => tab.active)?.title;
-    told();
-  }));
-  return (title) => new Promise((resolve) => {
-    told = () => last === title && resolve();
-    told();
-  });
 }
 
 /** Looks for every secret in all that the browser was shown, sent and kept. */
