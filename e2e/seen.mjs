@@ -1,15 +1,6 @@
 // All that a browser was shown, sent and kept, to look for secrets in.
 import { readFileSync } from 'node:fs';
-
-/** Every way in which a text is written in pages, URLs, JSON and headers. */
-export function formsOf(secret) {
-  const raw = Buffer.from(secret);
-  return [...new Set([
-    secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), new URLSearchParams({ x: secret }).toString().slice(2),
-    secret.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;'), secret.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`),
-    raw.toString('hex'), raw.toString('base64').replaceAll('=', ''), raw.toString('base64url'),
-  ])];
-}
+import { forms } from './rig/secrets.mjs';
 
 export class Seen {
   places = []; // [where, text]
@@ -63,9 +54,9 @@ export class Seen {
   find(secrets, allowed = () => false) {
     const found = new Set();
     for (const secret of secrets) {
-      const forms = formsOf(secret);
+      const written = forms(secret);
       for (const [place, content] of this.places) {
-        if (!allowed(secret, place) && forms.some((form) => content.includes(form))) found.add(place);
+        if (!allowed(secret, place) && written.some((form) => content.includes(form))) found.add(place);
       }
     }
     return [...found];

@@ -15,7 +15,10 @@ export function found(traces, secrets) {
   return [...new Set(traces.filter(([, text]) => wanted.some((form) => text.includes(form))).map(([where]) => where))];
 }
 
-/** What a secret looks like: as it is, in an address, in hex, and in base64 wherever it begins in what was encoded. */
+/**
+ * What a secret looks like: as it is, in an address, a form, JSON and HTML, in hex, and in base64 wherever it begins in what
+ * was encoded.
+ */
 export function forms(secret) {
   const raw = Buffer.from(secret);
   const encoded = ['base64', 'base64url'].flatMap((alphabet) => [0, 1, 2].map((before) => {
@@ -23,5 +26,9 @@ export function forms(secret) {
     // Only what is of the secret alone: characters that share bits with a neighbour differ.
     return text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + raw.length) * 8) / 6));
   }));
-  return [...new Set([secret, encodeURIComponent(secret), raw.toString('hex'), raw.toString('hex').toUpperCase(), ...encoded])];
+  return [...new Set([
+    secret, encodeURIComponent(secret), new URLSearchParams({ x: secret }).toString().slice(2), JSON.stringify(secret).slice(1, -1),
+    secret.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;'), secret.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`),
+    raw.toString('hex'), raw.toString('hex').toUpperCase(), ...encoded,
+  ])];
 }

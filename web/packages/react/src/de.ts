@@ -114,7 +114,6 @@ export const de: Strings = {
   verdictUnreachable: "{provider} hat nicht wie erwartet geantwortet. Versuchen Sie es später.",
   verdictUnclear: "{provider} hat mit eigenen Worten geantwortet. Versuchen Sie eine echte Verbindung.",
   verdictNotToTrust: "{provider} hat für einen erfundenen Code ein Token ausgegeben. Trauen Sie dem nicht.",
-  required: "Das muss angegeben werden.",
   liveScreen: "Browser, bei {provider}. Hier tippen.",
   liveLeave:
     "Das Bild zeigt einen Browser auf dem Server: Vorleseprogramme können es nicht lesen, und seine Adresse steht darüber. Tasten gehen an ihn, solange er den Fokus hat. F6 oder zweimal Escape führt hinaus.",

@@ -115,7 +115,6 @@ export const en = {
   verdictUnreachable: "{provider} did not answer as expected. Try again later.",
   verdictUnclear: "{provider} answered in its own words. Try a real connect.",
   verdictNotToTrust: "{provider} gave out a token for a made-up code. Do not trust it.",
-  required: "This is required.",
   liveScreen: "Browser, at {provider}. Type here.",
   liveLeave:
     "The picture is of a browser on the server: screen readers cannot read it, and its address stands above it. Keys go to it while it has the focus. F6, or Escape twice, leads out of it.",
