@@ -30,18 +30,12 @@ func (u *uses) add(id, agent string) {
 	u.agents[id] = agent
 }
 
-// take returns some of what was collected, and forgets it.
+// take returns all that was collected, and forgets it.
 func (u *uses) take() map[string]string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	taken := make(map[string]string, min(len(u.agents), usesBatch))
-	for id, agent := range u.agents {
-		if len(taken) == usesBatch {
-			break
-		}
-		taken[id] = agent
-		delete(u.agents, id)
-	}
+	taken := u.agents
+	u.agents = nil
 	return taken
 }
 
@@ -49,36 +43,39 @@ func (u *uses) take() map[string]string {
 func (u *uses) giveBack(taken map[string]string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for id, agent := range taken {
-		if _, again := u.agents[id]; !again {
-			u.agents[id] = agent
-		}
-	}
+	maps.Copy(taken, u.agents) // used since
+	u.agents = taken
 }
 
 // noteUses writes down when keys and connections were used last. What cannot be
 // written is kept for the next time.
 func (v *Vault) noteUses(ctx context.Context) {
-	v.note(ctx, &v.keyUses, "API keys", func(taken map[string]string) error {
-		return v.store.TouchAPIKeys(ctx, v.opts.Tenant, slices.Collect(maps.Keys(taken)))
+	v.note(ctx, &v.keyUses, "API keys", func(ids []string, _ map[string]string) error {
+		return v.store.TouchAPIKeys(ctx, v.opts.Tenant, ids)
 	})
-	v.note(ctx, &v.connectionUses, "connections", func(taken map[string]string) error {
-		list := make([]ConnectionUse, 0, len(taken))
-		for id, agent := range taken {
-			list = append(list, ConnectionUse{ID: id, AgentID: agent})
+	v.note(ctx, &v.connectionUses, "connections", func(ids []string, agents map[string]string) error {
+		list := make([]ConnectionUse, len(ids))
+		for i, id := range ids {
+			list[i] = ConnectionUse{ID: id, AgentID: agents[id]}
 		}
 		return v.store.TouchConnections(ctx, v.opts.Tenant, list, leastLately)
 	})
 }
 
-func (v *Vault) note(ctx context.Context, u *uses, what string, touch func(taken map[string]string) error) {
-	for taken := u.take(); len(taken) > 0; taken = u.take() {
-		if err := touch(taken); err != nil {
+// note writes down what was collected until now, a batch at a time: what is used
+// meanwhile waits for the next time, however much it is.
+func (v *Vault) note(ctx context.Context, u *uses, what string, touch func(ids []string, agents map[string]string) error) {
+	taken := u.take()
+	for ids := range slices.Chunk(slices.Collect(maps.Keys(taken)), usesBatch) {
+		if err := touch(ids, taken); err != nil {
 			u.giveBack(taken)
 			if ctx.Err() == nil {
 				v.log.Warn("what was used last cannot be noted now", slog.String("what", what), slog.Any("error", err))
 			}
 			return
+		}
+		for _, id := range ids {
+			delete(taken, id)
 		}
 	}
 }
