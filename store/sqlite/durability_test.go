@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ai-token-vault/tokenvault"
@@ -213,4 +214,31 @@ func TestACanceledCallChangesNothingAndHurtsNoOther(t *testing.T) {
 	if err := errors.Join(err, s.Ping(t.Context())); err != nil || len(events) != 0 {
 		t.Errorf("events = %v, %v", events, err)
 	}
+}
+
+// Close waits for a call under way, which else would leave the write-ahead log.
+func TestCloseWaitsForCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "vault.db")
+		s := openAt(t, path, nil)
+		if err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		underWay, err := s.writer.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		synctest.Wait()
+		if len(closed) != 0 {
+			t.Error("the store is closed in the middle of a call")
+		}
+		if err := errors.Join(underWay.Close(), <-closed); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the write-ahead log is left behind: %v", err)
+		}
+	})
 }

@@ -128,6 +128,9 @@ func (s *Store) openDatabases(ctx context.Context) error {
 	return err
 }
 
+// closeTimeout is as long as a call may wait for another process.
+const closeTimeout = 10 * time.Second
+
 // pragmas are what the package promises of every connection.
 const pragmas = "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 	"&_pragma=foreign_keys(1)&_pragma=secure_delete(1)&_dqs=0&_defensive=1"
@@ -172,8 +175,26 @@ func (s *Store) closeDatabases() error {
 	var errs []error
 	for _, db := range []*sql.DB{s.reader, s.writer} {
 		if db != nil {
-			errs = append(errs, db.Close())
+			errs = append(errs, closePool(db))
 		}
 	}
 	return errors.Join(append(errs, s.use.Close())...) // closing unlocks
+}
+
+// closePool closes a pool and every connection of it. What is canceled gives its
+// connection back a moment after its call has returned, and [sql.DB.Close] does not
+// wait for that.
+func closePool(db *sql.DB) error {
+	err := db.Close()
+	deadline, again := time.NewTimer(closeTimeout), time.NewTicker(time.Millisecond)
+	defer deadline.Stop()
+	defer again.Stop()
+	for db.Stats().OpenConnections > 0 {
+		select {
+		case <-again.C:
+		case <-deadline.C:
+			return errors.Join(err, errors.New("sqlite: a call still uses the store"))
+		}
+	}
+	return err
 }
