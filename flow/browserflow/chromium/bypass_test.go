@@ -128,6 +128,8 @@ func TestBrowserCallsNobody(t *testing.T) {
 		return nil, &net.DNSError{Name: host, IsNotFound: true}
 	}}))
 	b.open(t, "http://"+login+"/")
+	// A browser looks at autofocus when it draws, which may be after the page is loaded.
+	eventually(t, "the field has the focus", func() bool { return b.eval(t, "document.activeElement.localName") == `"input"` })
 	b.call(t, b.page, "Input.insertText", map[string]any{"text": "secret"}, nil)
 	if got := b.eval(t, "document.querySelector('input').value"); got != `"secret"` {
 		t.Errorf("typed %s", got)
