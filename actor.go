@@ -3,6 +3,7 @@ package tokenvault
 import (
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -133,4 +134,16 @@ type Authenticator interface {
 // on the vault's own origin) to come back to.
 type Challenger interface {
 	SignInURL(returnTo string) string
+}
+
+// A Rechecker is an optional ability of an [Authenticator]. While the answer to a
+// request takes its time, such as a stream of events, it is asked every few seconds
+// whether the request's caller is proven still; other authenticators are asked to
+// Authenticate the request again.
+//
+// Recheck returns what Authenticate did of the same request, and when that ends if
+// nothing happens before, zero if that is not known. It spends nothing that can be
+// used once only, is cheap, and sees what was revoked since.
+type Rechecker interface {
+	Recheck(r *http.Request) (caller Actor, until time.Time, err error)
 }

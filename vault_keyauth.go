@@ -49,20 +49,27 @@ func apiKeyMAC(tenantKey cachedKey, key APIKey, secret string) []byte {
 // found valid is believed for five seconds without asking the store; one that
 // this process revokes is not.
 func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error) {
+	actor, _, err := v.RecheckKey(ctx, text)
+	return actor, err
+}
+
+// RecheckKey is [Vault.AuthenticateKey], and tells when the key ends if nobody ends
+// it before; zero if it has no end.
+func (v *Vault) RecheckKey(ctx context.Context, text Secret) (Actor, time.Time, error) {
 	if len(text.Reveal()) != apiKeyLength {
-		return Actor{}, errNoKey()
+		return Actor{}, time.Time{}, errNoKey()
 	}
 	hash, now := sha256.Sum256([]byte(text.Reveal())), time.Now()
-	actor, seen, ok := v.apiKeys.get(hash, now)
+	known, seen, ok := v.apiKeys.get(hash, now)
 	if ok {
-		return actor, nil
+		return known.actor, known.ends, nil
 	}
 	found, err := v.verifyKey(ctx, text)
 	if err != nil {
 		if errors.Is(err, ErrUnauthenticated) {
 			v.apiKeys.forget(hash)
 		}
-		return Actor{}, err
+		return Actor{}, time.Time{}, err
 	}
 	key := withScopes(found.APIKey)
 	entry := cachedActor{
@@ -74,7 +81,7 @@ func (v *Vault) AuthenticateKey(ctx context.Context, text Secret) (Actor, error)
 	}
 	v.apiKeys.put(hash, seen, entry)
 	v.keyUses.add(key.ID, "")
-	return entry.actor, nil
+	return entry.actor, entry.ends, nil
 }
 
 // KnowsAPIKey reports whether the text is of a key that this process found valid

@@ -36,12 +36,12 @@ func newKeyCache() *keyCache {
 
 // get returns whom the key stands for, if that is known at now. If it is not,
 // seen is for put.
-func (c *keyCache) get(hash [sha256.Size]byte, now time.Time) (actor Actor, seen uint64, ok bool) {
+func (c *keyCache) get(hash [sha256.Size]byte, now time.Time) (found cachedActor, seen uint64, ok bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	found, ok := c.valid[hash]
+	found, ok = c.valid[hash]
 	ok = ok && now.Before(found.until) && (found.ends.IsZero() || now.Before(found.ends))
-	return found.actor, c.drops, ok
+	return found, c.drops, ok
 }
 
 // knows reports whether the key was valid when it was last verified, if that was

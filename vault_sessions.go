@@ -103,14 +103,20 @@ func IsSessionToken(text Secret) bool { return strings.HasPrefix(text.Reveal(), 
 // AuthenticateSession returns the user of a session whose token a page of origin
 // sent, or [ErrUnauthenticated].
 func (v *Vault) AuthenticateSession(ctx context.Context, token Secret, origin string) (Actor, error) {
+	actor, _, err := v.RecheckSession(ctx, token, origin)
+	return actor, err
+}
+
+// RecheckSession is [Vault.AuthenticateSession], and tells when the session ends.
+func (v *Vault) RecheckSession(ctx context.Context, token Secret, origin string) (Actor, time.Time, error) {
 	refused := fmt.Errorf("session: %w", ErrUnauthenticated)
 	text, ok := strings.CutPrefix(token.Reveal(), sessionPrefix)
 	if !ok {
-		return Actor{}, refused
+		return Actor{}, time.Time{}, refused
 	}
-	payload, err := v.OpenToken(ctx, sessionPurpose, NewSecret(text))
+	payload, until, err := v.openToken(ctx, sessionPurpose, NewSecret(text))
 	if err != nil {
-		return Actor{}, err
+		return Actor{}, time.Time{}, err
 	}
 	user, bound := Actor{Kind: ActorUser, Owner: Owner{Tenant: v.opts.Tenant}}, ""
 	err = record.Each(payload, func(tag byte, value []byte) {
@@ -126,8 +132,8 @@ func (v *Vault) AuthenticateSession(ctx context.Context, token Secret, origin st
 		}
 	})
 	if err != nil || user.Owner.UserID == "" || bound == "" || bound != origin {
-		return Actor{}, refused
+		return Actor{}, time.Time{}, refused
 	}
 	user.ID = user.Owner.UserID
-	return user, nil
+	return user, until, nil
 }

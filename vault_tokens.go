@@ -27,26 +27,33 @@ func (v *Vault) SealToken(ctx context.Context, purpose string, payload []byte, t
 // [ErrUnauthenticated] if the token is not one for the purpose, or its time is
 // over.
 func (v *Vault) OpenToken(ctx context.Context, purpose string, token Secret) ([]byte, error) {
+	payload, _, err := v.openToken(ctx, purpose, token)
+	return payload, err
+}
+
+// openToken is OpenToken, and tells when the token's time is over.
+func (v *Vault) openToken(ctx context.Context, purpose string, token Secret) ([]byte, time.Time, error) {
 	invalid := fmt.Errorf("token: %w", ErrUnauthenticated)
 	blob, err := base64.RawURLEncoding.DecodeString(token.Reveal())
 	if err != nil {
-		return nil, invalid
+		return nil, time.Time{}, invalid
 	}
 	version, err := envelope.KeyVersion(blob)
 	if err != nil {
-		return nil, invalid
+		return nil, time.Time{}, invalid
 	}
 	plaintext, err := v.keys.open(ctx, v.tokenPlace(purpose), SealedRecord{KeySpace: tenantSpace, KeyVersion: version, Blob: blob}, nil)
 	if errors.Is(err, ErrUnsealable) || errors.Is(err, ErrNotFound) || err == nil && len(plaintext) < 8 {
-		return nil, invalid
+		return nil, time.Time{}, invalid
 	}
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	if until := time.UnixMicro(int64(binary.BigEndian.Uint64(plaintext))); !time.Now().Before(until) { //nolint:gosec // written from one
-		return nil, invalid
+	until := time.UnixMicro(int64(binary.BigEndian.Uint64(plaintext))) //nolint:gosec // written from one
+	if !time.Now().Before(until) {
+		return nil, time.Time{}, invalid
 	}
-	return plaintext[8:], nil
+	return plaintext[8:], until, nil
 }
 
 func (v *Vault) tokenPlace(purpose string) place {

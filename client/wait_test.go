@@ -236,6 +236,26 @@ func TestWaitEndsOnLastingFailures(t *testing.T) {
 	}
 }
 
+// A key that ends while its agent waits is told, and not tried again.
+func TestAWaitEndsWithTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		agent := tokenvault.APIKeyInput{Name: "assistant", Kind: tokenvault.ActorAgent, Owner: userOf("alice").Owner, TTL: 90 * time.Second}
+		admin := tokenvault.Actor{Kind: tokenvault.ActorAdmin, ID: "operator", Owner: tokenvault.Owner{Tenant: tokenvault.DefaultTenant}}
+		_, key, err := r.CreateAPIKey(t.Context(), admin, agent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.agentKey = key
+		begun := time.Now()
+		_, calls := pause(t.Context(), t, r.client(t))
+		got := <-calls
+		if !errors.Is(got.err, tokenvault.ErrUnauthenticated) || time.Since(begun) > 95*time.Second {
+			t.Errorf("after %s: %v", time.Since(begun), got.err)
+		}
+	})
+}
+
 // A long poll has to be over before the HTTP client gives up.
 func TestThePollFitsTheTimeout(t *testing.T) {
 	r := newRig(t)

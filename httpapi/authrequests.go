@@ -46,7 +46,8 @@ type authRequestInput struct {
 }
 
 // showAuthRequest answers with the request: at once; when it is settled, its notice
-// changes or the wait is over; or as a stream of events.
+// changes or the wait is over; or as a stream of events. An answer that takes its time
+// ends with the proof of who asked.
 func showAuthRequest(a *api, w http.ResponseWriter, r *http.Request) {
 	actor, in, err := prepare[authRequestInput](a, r)
 	if err != nil {
@@ -64,27 +65,72 @@ func showAuthRequest(a *api, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	events := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	if (events || wait > 0) && !req.Status.Settled() {
-		end, err := a.limits.beginWait(actor, r)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		defer end()
-	}
-	if events {
-		a.stream(w, r, actor, req)
+	if !events && wait == 0 || req.Status.Settled() {
+		a.show(w, actor, req, events)
 		return
 	}
-	if wait > 0 && !req.Status.Settled() {
-		ctx, cancel := context.WithTimeout(r.Context(), wait)
-		defer cancel()
-		if req, err = a.vault.WaitChange(ctx, actor, req); err != nil && ctx.Err() == nil {
-			a.fail(w, r, err)
-			return
-		}
+	end, err := a.limits.beginWait(actor, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer end()
+	p, err := a.prove(r, actor)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer p.stop()
+	if events {
+		a.stream(w, p, actor, req)
+		return
+	}
+	if req, err = a.poll(p, actor, req, wait); err != nil {
+		a.fail(w, r, err)
+		return
 	}
 	writeJSON(w, http.StatusOK, requestOutput(actor, req))
+}
+
+// show answers with the request as it is.
+func (*api) show(w http.ResponseWriter, actor tokenvault.Actor, req tokenvault.AuthRequest, events bool) {
+	if !events {
+		writeJSON(w, http.StatusOK, requestOutput(actor, req))
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	_ = send(w, http.NewResponseController(w), requestOutput(actor, req))
+}
+
+// poll returns the request once it is settled or its notice changes; or as it was
+// seen last, when the wait is over or the caller's proof has come to its end.
+func (a *api) poll(p *proof, actor tokenvault.Actor, seen tokenvault.AuthRequest, wait time.Duration) (tokenvault.AuthRequest, error) {
+	ctx, cancel := context.WithTimeout(p.request.Context(), wait)
+	defer cancel()
+	type answer struct {
+		req tokenvault.AuthRequest
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		req, err := a.vault.WaitChange(ctx, actor, seen)
+		answers <- answer{req, err}
+	}()
+	for {
+		select {
+		case got := <-answers:
+			if got.err != nil && ctx.Err() != nil {
+				got.err = nil
+			}
+			return got.req, got.err
+		case <-p.due():
+			if p.over() {
+				cancel()
+			} else if err := p.holds(); err != nil {
+				return seen, err
+			}
+		}
+	}
 }
 
 func waitOf(text string) (time.Duration, error) {
@@ -98,15 +144,16 @@ func waitOf(text string) (time.Duration, error) {
 	return min(wait, maxWait), nil
 }
 
-// stream sends the request as it is, whenever its notice changes, and as it ends. The
-// truth is the plain GET: a client that loses the stream asks again.
-func (a *api) stream(w http.ResponseWriter, r *http.Request, actor tokenvault.Actor, req tokenvault.AuthRequest) {
+// stream sends the request as it is, whenever its notice changes, and as it ends, for
+// as long as the caller is proven. The truth is the plain GET: a client that loses the
+// stream asks again, and is told there why.
+func (a *api) stream(w http.ResponseWriter, p *proof, actor tokenvault.Actor, req tokenvault.AuthRequest) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	out := http.NewResponseController(w)
-	if err := send(w, out, requestOutput(actor, req)); err != nil || req.Status.Settled() {
+	if send(w, out, requestOutput(actor, req)) != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithCancel(p.request.Context())
 	defer cancel()
 	changes := a.changes(ctx, actor, req)
 	ping := time.NewTicker(pingEvery)
@@ -115,6 +162,10 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, actor tokenvault.Ac
 		select {
 		case req, ok := <-changes:
 			if !ok || send(w, out, requestOutput(actor, req)) != nil {
+				return
+			}
+		case <-p.due():
+			if p.holds() != nil {
 				return
 			}
 		case <-ping.C:

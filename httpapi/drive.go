@@ -32,6 +32,12 @@ func drive(a *api, w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+	p, err := a.prove(r, actor)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	defer p.stop()
 	wire, err := a.vault.Drive(r.Context(), actor, tokenvault.DriveRequest{
 		ConnectionID: in.ID, Release: in.Release, RunID: in.RunID, ThreadID: in.ThreadID,
 	})
@@ -52,12 +58,15 @@ func drive(a *api, w http.ResponseWriter, r *http.Request) {
 	go func() { ended <- fromBrowser(ctx, conn, wire) }()
 	go func() { ended <- toBrowser(ctx, conn, wire) }()
 	go func() { ended <- keepAlive(ctx, conn) }()
-	err = <-ended
-	if errors.Is(err, tokenvault.ErrInvalid) {
+	err = p.during(ended)
+	switch {
+	case errors.Is(err, tokenvault.ErrInvalid):
 		_ = conn.Close(websocket.StatusUnsupportedData, "one call of the Chrome DevTools Protocol is expected")
-		return
+	case errors.Is(err, tokenvault.ErrUnauthenticated):
+		_ = conn.Close(closeRefused, "unauthenticated")
+	default:
+		closeWith(conn, err)
 	}
-	closeWith(conn, err)
 }
 
 func fromBrowser(ctx context.Context, conn *websocket.Conn, wire tokenvault.Wire) error {

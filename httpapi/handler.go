@@ -30,6 +30,7 @@ type Options struct {
 type api struct {
 	vault    *tokenvault.Vault
 	identify func(*http.Request) (tokenvault.Actor, error)
+	recheck  recheck // proves anew whom identify knew
 	log      *slog.Logger
 	forms    *sync.Map // of inputs, by their type
 	limits   limits
@@ -40,7 +41,7 @@ type api struct {
 // the vault's own origin and of its registered origins may call it.
 func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Options) http.Handler {
 	a := newAPI(v, opts)
-	a.identify = a.limits.ofUsers(orSession(v, auth))
+	a.identify, a.recheck = a.limits.ofUsers(orSession(v, auth)), recheckUser(v, auth)
 	mux := http.NewServeMux()
 	for _, rt := range browserRoutes() {
 		method, path, _ := strings.Cut(rt.pattern, " ")
@@ -52,7 +53,7 @@ func NewHandler(v *tokenvault.Vault, auth tokenvault.Authenticator, opts *Option
 // NewV1Handler returns the API of v for agents and back ends. Mount it at /v1/.
 func NewV1Handler(v *tokenvault.Vault, opts *Options) http.Handler {
 	a := newAPI(v, opts)
-	a.identify = a.limits.ofKeys(v)
+	a.identify, a.recheck = a.limits.ofKeys(v), recheckKey(v)
 	mux := http.NewServeMux()
 	for _, rt := range v1Routes() {
 		mux.Handle(rt.pattern, rt.serve(a.needing(rt.scope)))

@@ -71,10 +71,10 @@ func liveView(a *api, w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	defer func() { _ = conn.CloseNow() }()
-	a.show(context.WithoutCancel(r.Context()), conn, in.ID, origin)
+	a.showView(context.WithoutCancel(r.Context()), conn, in.ID, origin)
 }
 
-func (a *api) show(ctx context.Context, conn *websocket.Conn, id, origin string) {
+func (a *api) showView(ctx context.Context, conn *websocket.Conn, id, origin string) {
 	view, err := a.openView(ctx, conn, id, origin)
 	if err != nil {
 		closeWith(conn, err)

@@ -53,7 +53,13 @@ func (headerAuth) Authenticate(r *http.Request) (tokenvault.Actor, error) {
 // watched counts what changes anything, by every command that does.
 type watched struct {
 	*memory.Store
-	writes atomic.Int32
+	writes   atomic.Int32
+	keyReads atomic.Int32
+}
+
+func (s *watched) GetAPIKey(ctx context.Context, id string) (tokenvault.FoundAPIKey, error) {
+	s.keyReads.Add(1)
+	return s.Store.GetAPIKey(ctx, id)
 }
 
 func (s *watched) OpenOrJoin(ctx context.Context, cmd tokenvault.NewAuthRequest) (tokenvault.AuthRequest, bool, error) {

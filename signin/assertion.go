@@ -102,11 +102,30 @@ func NewAssertion(v *tokenvault.Vault, opts AssertionOptions) (*Assertion, error
 // by the session of the browser. It fails with an error wrapping
 // [tokenvault.ErrUnauthenticated], or [tokenvault.ErrUnavailable].
 func (a *Assertion) Authenticate(r *http.Request) (tokenvault.Actor, error) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") {
-		return a.accept(r.Context(), tokenvault.NewSecret(strings.TrimSpace(token)))
+	if assertion, ok := bearer(r); ok {
+		return a.accept(r.Context(), assertion)
 	}
 	return a.cookie.authenticate(r)
+}
+
+// Recheck implements [tokenvault.Rechecker]. An assertion counts, for the one request
+// that brought it, until its exp.
+func (a *Assertion) Recheck(r *http.Request) (tokenvault.Actor, time.Time, error) {
+	assertion, ok := bearer(r)
+	if !ok {
+		return a.cookie.recheck(r)
+	}
+	said, err := a.verify(r.Context(), assertion)
+	if err != nil {
+		return tokenvault.Actor{}, time.Time{}, errRefused()
+	}
+	return said.user, said.until, nil
+}
+
+// bearer returns the token of the Authorization header (RFC 6750 §2.1).
+func bearer(r *http.Request) (tokenvault.Secret, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return tokenvault.NewSecret(strings.TrimSpace(token)), strings.EqualFold(scheme, "Bearer")
 }
 
 // SignInURL returns where to sign in at the host; empty if that is not
@@ -162,9 +181,9 @@ func shortOrigin(r *http.Request) string {
 
 // accept verifies an assertion and spends it.
 func (a *Assertion) accept(ctx context.Context, assertion tokenvault.Secret) (tokenvault.Actor, error) {
-	user, id, err := a.verify(ctx, assertion)
+	said, err := a.verify(ctx, assertion)
 	if err == nil {
-		err = a.vault.UseOnce(ctx, "assertion", id, 2*maxAssertionAge)
+		err = a.vault.UseOnce(ctx, "assertion", said.id, 2*maxAssertionAge)
 		if errors.Is(err, tokenvault.ErrConflict) {
 			err = errors.New("it was used before")
 		} else if err != nil {
@@ -173,7 +192,9 @@ func (a *Assertion) accept(ctx context.Context, assertion tokenvault.Secret) (to
 	}
 	if err != nil {
 		a.log.InfoContext(ctx, "an assertion was refused", slog.Any("reason", err))
-		return tokenvault.Actor{}, fmt.Errorf("assertion: %w", tokenvault.ErrUnauthenticated)
+		return tokenvault.Actor{}, errRefused()
 	}
-	return user, nil
+	return said.user, nil
 }
+
+func errRefused() error { return fmt.Errorf("assertion: %w", tokenvault.ErrUnauthenticated) }

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -195,6 +196,31 @@ func TestAnAssertionIsUsedOnce(t *testing.T) {
 	if again.StatusCode != http.StatusUnauthorized || len(again.Cookies()) > 0 {
 		t.Errorf("again, by a browser: status %d, cookies %v", again.StatusCode, again.Cookies())
 	}
+}
+
+// What an assertion opened goes on until its exp, although it is spent.
+func TestAnAssertionIsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host, key := newHost(t)
+		a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{key}})
+		exp := time.Now().Add(30 * time.Second)
+		r := httptest.NewRequest(http.MethodGet, vaultURL+"/api", nil)
+		r.Header.Set("Authorization", "Bearer "+host.sign(t, nil, claims(map[string]any{"exp": exp.Unix()})))
+		said, err := a.Authenticate(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			<-time.After(10 * time.Second)
+			if actor, until, err := a.Recheck(r); err != nil || actor != said || !until.Equal(exp) {
+				t.Errorf("Recheck = %+v until %s, %v", actor, until, err)
+			}
+		}
+		<-time.After(11 * time.Second)
+		if _, _, err := a.Recheck(r); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+			t.Errorf("after its exp: %v", err)
+		}
+	})
 }
 
 func TestABrowserBringsAnAssertionFromARegisteredOrigin(t *testing.T) {

@@ -31,17 +31,24 @@ func assertionAlgs() []string {
 	return []string{oidc.ES256, oidc.ES384, oidc.EdDSA, oidc.RS256, oidc.PS256}
 }
 
-// verify returns whom an assertion names, and its id. The errors say what is wrong
+// An asserted is what an assertion says.
+type asserted struct {
+	user  tokenvault.Actor
+	id    string
+	until time.Time
+}
+
+// verify returns what an assertion says, and spends nothing. The errors say what is wrong
 // for the log, and hold nothing of the assertion but its issuer, audience and
 // times.
-func (a *Assertion) verify(ctx context.Context, assertion tokenvault.Secret) (tokenvault.Actor, string, error) {
-	var none tokenvault.Actor
+func (a *Assertion) verify(ctx context.Context, assertion tokenvault.Secret) (asserted, error) {
+	var none asserted
 	if err := checkAssertionHeader(assertion); err != nil {
-		return none, "", err
+		return none, err
 	}
 	token, err := a.verifier.Verify(ctx, assertion.Reveal())
 	if err != nil {
-		return none, "", fmt.Errorf("%w (it has to match assertion-issuer, public-url and assertion-keys)", err)
+		return none, fmt.Errorf("%w (it has to match assertion-issuer, public-url and assertion-keys)", err)
 	}
 	var claims struct {
 		ID             string `json:"jti"`
@@ -49,24 +56,25 @@ func (a *Assertion) verify(ctx context.Context, assertion tokenvault.Secret) (to
 		OrgAdmin       bool   `json:"org_admin"`
 	}
 	if token.Claims(&claims) != nil {
-		return none, "", errors.New("jti and org_id must be strings, org_admin true or false")
+		return none, errors.New("jti and org_id must be strings, org_admin true or false")
 	}
 	owner := tokenvault.Owner{Tenant: a.vault.Tenant(), OrganizationID: claims.OrganizationID, UserID: token.Subject}
 	switch now := time.Now(); {
 	case token.IssuedAt.IsZero() || token.IssuedAt.After(now.Add(clockSkew)):
-		return none, "", errors.New("iat is missing or in the future: are the clocks right")
+		return none, errors.New("iat is missing or in the future: are the clocks right")
 	case token.Expiry.Sub(token.IssuedAt) > maxAssertionAge:
-		return none, "", errors.New("exp must be at most 60 seconds after iat")
+		return none, errors.New("exp must be at most 60 seconds after iat")
 	case len(token.Audience) != 1:
-		return none, "", errors.New("aud must be the vault's public URL alone")
+		return none, errors.New("aud must be the vault's public URL alone")
 	case claims.ID == "" || len(claims.ID) > 255:
-		return none, "", errors.New("jti must be 1 to 255 bytes")
+		return none, errors.New("jti must be 1 to 255 bytes")
 	case token.Subject == "" || owner.Validate() != nil:
-		return none, "", errors.New("sub and org_id must be ids of at most 255 bytes without control characters")
+		return none, errors.New("sub and org_id must be ids of at most 255 bytes without control characters")
 	}
-	return tokenvault.Actor{
+	user := tokenvault.Actor{
 		Kind: tokenvault.ActorUser, ID: token.Subject, Owner: owner, OrgAdmin: claims.OrgAdmin && owner.OrganizationID != "",
-	}, claims.ID, nil
+	}
+	return asserted{user, claims.ID, token.Expiry}, nil
 }
 
 // checkAssertionHeader takes alg, kid and typ, and refuses every other member:

@@ -64,13 +64,19 @@ func (c sessionCookie) signIn(w http.ResponseWriter, r *http.Request, user token
 
 // authenticate returns whose cookie a request carries.
 func (c sessionCookie) authenticate(r *http.Request) (tokenvault.Actor, error) {
+	actor, _, err := c.recheck(r)
+	return actor, err
+}
+
+// recheck returns whose cookie a request carries, and until when that counts.
+func (c sessionCookie) recheck(r *http.Request) (tokenvault.Actor, time.Time, error) {
 	for _, cookie := range r.CookiesNamed(c.name()) {
-		actor, err := c.vault.AuthenticateSession(r.Context(), tokenvault.NewSecret(cookie.Value), c.vault.PublicURL())
+		actor, until, err := c.vault.RecheckSession(r.Context(), tokenvault.NewSecret(cookie.Value), c.vault.PublicURL())
 		if err == nil {
-			return actor, nil
+			return actor, until, nil
 		}
 	}
-	return tokenvault.Actor{}, fmt.Errorf("no session: %w", tokenvault.ErrUnauthenticated)
+	return tokenvault.Actor{}, time.Time{}, fmt.Errorf("no session: %w", tokenvault.ErrUnauthenticated)
 }
 
 // signOut deletes the cookie.

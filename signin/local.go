@@ -97,17 +97,23 @@ func NewLocal(opts LocalOptions) (*Local, error) {
 // Authenticate returns the local user if the request comes from a browser that
 // is signed in, else an error wrapping [tokenvault.ErrUnauthenticated].
 func (l *Local) Authenticate(r *http.Request) (tokenvault.Actor, error) {
+	actor, _, err := l.Recheck(r)
+	return actor, err
+}
+
+// Recheck implements [tokenvault.Rechecker].
+func (l *Local) Recheck(r *http.Request) (tokenvault.Actor, time.Time, error) {
 	if !isLoopbackHost(r.Host) {
-		return tokenvault.Actor{}, fmt.Errorf("local sign-in serves loopback names only: %w", tokenvault.ErrUnauthenticated)
+		return tokenvault.Actor{}, time.Time{}, fmt.Errorf("local sign-in serves loopback names only: %w", tokenvault.ErrUnauthenticated)
 	}
 	// Servers on other ports of the host can set a cookie of this name too; theirs
 	// must not hide ours.
 	for _, cookie := range r.CookiesNamed(l.cookieName()) {
-		if l.sessions.valid(cookie.Value, time.Now()) {
-			return l.actor, nil
+		if until := l.sessions.until(cookie.Value, time.Now()); !until.IsZero() {
+			return l.actor, until, nil
 		}
 	}
-	return tokenvault.Actor{}, fmt.Errorf("local sign-in: %w", tokenvault.ErrUnauthenticated)
+	return tokenvault.Actor{}, time.Time{}, fmt.Errorf("local sign-in: %w", tokenvault.ErrUnauthenticated)
 }
 
 // SignInURL returns where a browser that is not signed in is told what to do.

@@ -67,11 +67,15 @@ func openLocalSessions(dir string, owner tokenvault.Owner) (*localSessions, erro
 	return s, nil
 }
 
-// valid reports whether a browser holds the secret of a session.
-func (s *localSessions) valid(secret string, now time.Time) bool {
+// until returns when the session ends whose secret a browser holds; zero if there is
+// none.
+func (s *localSessions) until(secret string, now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return find(s.sessions, s.hash("session", secret), now) >= 0
+	if i := find(s.sessions, s.hash("session", secret), now); i >= 0 {
+		return s.sessions[i].ExpiresAt
+	}
+	return time.Time{}
 }
 
 // addLink remembers a link's token.

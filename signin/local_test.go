@@ -174,7 +174,10 @@ func TestLocalLinkWorksOnceAndShortly(t *testing.T) {
 func TestLocalSessionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLocal(t, LocalOptions{})
-		cookie := signIn(t, l)
+		cookie, end := signIn(t, l), time.Now().Add(sessionTTL)
+		if actor, until, err := l.Recheck(request(cookie)); err != nil || actor.ID != "local" || !until.Equal(end) {
+			t.Errorf("Recheck = %+v until %s, %v; want %s", actor, until, err, end)
+		}
 		time.Sleep(sessionTTL - time.Second)
 		if _, err := l.Authenticate(request(cookie)); err != nil {
 			t.Error(err)
@@ -184,6 +187,18 @@ func TestLocalSessionEnds(t *testing.T) {
 			t.Errorf("after 30 days: %v", err)
 		}
 	})
+}
+
+// The browser that signed in first gives way to one too many.
+func TestLocalSessionGivesWay(t *testing.T) {
+	l := newLocal(t, LocalOptions{})
+	first := signIn(t, l)
+	for range maxSessions {
+		signIn(t, l)
+	}
+	if _, _, err := l.Recheck(request(first)); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+		t.Errorf("Recheck: %v", err)
+	}
 }
 
 func TestLocalRefusesOtherHosts(t *testing.T) {

@@ -107,6 +107,11 @@ func (o *OIDC) Authenticate(r *http.Request) (tokenvault.Actor, error) {
 	return o.cookie.authenticate(r)
 }
 
+// Recheck implements [tokenvault.Rechecker].
+func (o *OIDC) Recheck(r *http.Request) (tokenvault.Actor, time.Time, error) {
+	return o.cookie.recheck(r)
+}
+
 // SignInURL returns the path at which signing in begins.
 func (o *OIDC) SignInURL(returnTo string) string {
 	return OIDCPath + "?" + url.Values{"next": {returnTo}}.Encode()
