@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, std streams) (status int) {
 		kong.Name("tokenvault"), kong.Description(description), kong.UsageOnError(),
 		kong.Writers(std.out, std.err), kong.Exit(func(code int) { panic(exited(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
-		kong.Configuration(loadConfig),
+		kong.Configuration(loadConfig), kong.NamedMapper("path", kong.MapperFunc(decodePath)),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std),
 	)
 	if err != nil {
