@@ -111,17 +111,22 @@ type providerLintCmd struct {
 	All   bool     `help:"Check every provider of the catalog."`
 }
 
-// Run prints each problem on a line of its own.
+// Run prints each problem on a line of its own, and warns of addresses that a server
+// with these settings would not ask.
 func (cmd providerLintCmd) Run(cfg server.Config, std streams) error {
 	if len(cmd.Files) == 0 && !cmd.All {
 		return errors.New("name provider files, or use --all")
 	}
-	found, checked := 0, 0
+	found, warned, checked := 0, 0, 0
 	lint := func(p tokenvault.Provider) {
 		checked++
 		for _, problem := range catalog.Lint(p) {
 			found++
 			_, _ = fmt.Fprintf(std.out, "%s: %s: %s\n", p.ID, problem.Field, problem.Text)
+		}
+		for _, problem := range catalog.Unreachable(p, cfg.AllowHosts) {
+			warned++
+			_, _ = fmt.Fprintf(std.out, "%s: %s: warning: %s\n", p.ID, problem.Field, problem.Text)
 		}
 	}
 	for _, file := range cmd.Files {
@@ -140,7 +145,11 @@ func (cmd providerLintCmd) Run(cfg server.Config, std streams) error {
 			lint(p)
 		}
 	}
-	_, _ = fmt.Fprintf(std.out, "%s checked, %s\n", counted(checked, "provider"), counted(found, "problem"))
+	warnings := ""
+	if warned > 0 {
+		warnings = ", " + counted(warned, "warning")
+	}
+	_, _ = fmt.Fprintf(std.out, "%s checked, %s%s\n", counted(checked, "provider"), counted(found, "problem"), warnings)
 	if found > 0 {
 		return &checksError{found}
 	}
