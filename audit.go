@@ -29,6 +29,7 @@ const (
 	EventRenamed           EventKind = "connection.renamed" // the name itself is not told
 	EventProviderRevoked   EventKind = "connection.revoked_at_provider"
 	EventReleased          EventKind = "credential.released"
+	EventChecked           EventKind = "credential.checked" // an agent may have it, and was given nothing
 	EventReleaseDenied     EventKind = "credential.denied"
 	EventRefreshed         EventKind = "credential.refreshed"
 	EventRefreshFailed     EventKind = "credential.refresh_failed"

@@ -33,7 +33,7 @@ type OperationKind string
 
 // The operations. Names are stable: dashboards and alerts are made of them.
 const (
-	OpResolve          OperationKind = "resolve"
+	OpResolve          OperationKind = "resolve" // for a release, or a check
 	OpConnectStart     OperationKind = "connect.start"
 	OpConnectFinish    OperationKind = "connect.finish" // by a return, or by the host's word
 	OpRefresh          OperationKind = "refresh"        // one for all callers of a process

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// An AuditMode says when an audit entry of a release is durable.
+// An AuditMode says when an audit entry of a release, or of a check, is durable.
 type AuditMode int
 
 // The audit modes.
@@ -21,7 +21,8 @@ const (
 	AuditSync AuditMode = iota
 	// AuditAsync commits within 100 ms; a hard kill may lose those entries.
 	AuditAsync
-	// AuditOff writes no entry for releases. Every other event is written still.
+	// AuditOff writes no entry for releases and checks. Every other event is written
+	// still.
 	AuditOff
 )
 
@@ -68,7 +69,7 @@ func newAuditLog(store AuditStore, tenant string, mode AuditMode, log *slog.Logg
 	return a
 }
 
-// release records the release of a credential as the mode says.
+// release records the release of a credential, or a check, as the mode says.
 func (a *auditLog) release(ctx context.Context, event Event) error {
 	switch a.mode {
 	case AuditOff:

@@ -146,6 +146,10 @@ func TestALastUseIsToldToPeople(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		go func() { _ = r.Run(ctx) }()
+		check := tokenvault.ResolveRequest{ProviderID: "mail", Scopes: []string{"read"}, Release: tokenvault.ReleaseToken}
+		if _, err := r.Check(ctx, mailer, check); err != nil {
+			t.Fatal(err)
+		}
 		wait(time.Minute)
 		if c := r.listed(t, carol)[id]; !c.LastUsedAt.IsZero() || c.LastUsedBy != "" {
 			t.Errorf("before any use: used by %q at %s", c.LastUsedBy, c.LastUsedAt)

@@ -64,7 +64,35 @@ func (v *Vault) checkResolve(ctx context.Context, actor Actor, req *ResolveReque
 //
 // A warm call is one query and one AES open; it waits for the shared commit of
 // its audit entry and does nothing else.
-func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (access *Access, err error) {
+func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (*Access, error) {
+	access, err := v.resolve(ctx, actor, req, EventReleased)
+	if err != nil {
+		return nil, err
+	}
+	v.connectionUses.add(access.connection.ID, actor.ID)
+	return access, nil
+}
+
+// A Checked says what [Vault.Resolve] would release. It holds no secret.
+type Checked struct {
+	Connection Connection // without its name and its last use
+	Provider   Provider
+}
+
+// Check does what [Vault.Resolve] does, and fails as that does, but releases nothing:
+// the audit log has a check, and the connection does not count as used. What has
+// expired is refreshed. The answer holds for that moment: who needs the credential
+// later resolves then, and may be refused.
+func (v *Vault) Check(ctx context.Context, actor Actor, req ResolveRequest) (Checked, error) {
+	access, err := v.resolve(ctx, actor, req, EventChecked)
+	if err != nil {
+		return Checked{}, err
+	}
+	return Checked{Connection: access.connection, Provider: access.provider}, nil
+}
+
+// resolve finds what the actor may have now, and records it as the event that it is for.
+func (v *Vault) resolve(ctx context.Context, actor Actor, req ResolveRequest, kind EventKind) (access *Access, err error) {
 	ctx, end := v.watch.begin(ctx, Operation{Kind: OpResolve, ProviderID: req.ProviderID})
 	defer func() { end(OutcomeOf(err)) }()
 	provider, err := v.checkResolve(ctx, actor, &req)
@@ -87,10 +115,16 @@ func (v *Vault) Resolve(ctx context.Context, actor Actor, req ResolveRequest) (a
 	if pick.reason != "" {
 		return nil, v.askOwner(ctx, actor, provider, req, pick)
 	}
-	return v.use(ctx, actor, provider, req, pick.candidate, found.Now)
+	if access, err = v.use(ctx, actor, provider, req, pick.candidate, found.Now); err != nil {
+		return nil, err
+	}
+	if err := v.audit.release(ctx, access.event(kind)); err != nil {
+		return nil, err
+	}
+	return access, nil
 }
 
-// use opens the chosen credential, refreshed if need be, and releases it.
+// use opens the chosen credential, refreshed if need be.
 func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveRequest, c *Candidate, now time.Time) (*Access, error) {
 	conn, cred, err := v.current(ctx, p, req, c, now)
 	if err != nil {
@@ -105,15 +139,16 @@ func (v *Vault) use(ctx context.Context, actor Actor, p Provider, req ResolveReq
 		c.Connection = conn
 		return nil, v.askOwner(ctx, actor, p, req, judge(actor, p, req, c))
 	}
-	event := v.event(EventReleased, actor, conn.Owner)
-	event.ProviderID, event.ConnectionID = p.ID, conn.ID
-	event.RunID, event.ThreadID, event.Detail = req.RunID, req.ThreadID, string(req.Release)
-	if err := v.audit.release(ctx, event); err != nil {
-		return nil, err
-	}
-	v.connectionUses.add(conn.ID, actor.ID)
 	conn.Name, conn.LastUsedAt, conn.LastUsedBy = "", time.Time{}, "" // read with some refreshes only
 	return &Access{vault: v, actor: actor, request: req, provider: p.forCredential(cred.Fields), connection: conn, credential: cred}, nil
+}
+
+// event returns the audit entry of what was done with the access.
+func (a *Access) event(kind EventKind) Event {
+	event := a.vault.event(kind, a.actor, a.connection.Owner)
+	event.ProviderID, event.ConnectionID = a.provider.ID, a.connection.ID
+	event.RunID, event.ThreadID, event.Detail = a.request.RunID, a.request.ThreadID, string(a.request.Release)
+	return event
 }
 
 // current returns the credential of c in a state that can be used now.

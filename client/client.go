@@ -99,6 +99,9 @@ type ResolveRequest struct {
 	// RejectedVersion is the version that the service answered 401 to. It is
 	// renewed for this at most once; then the owner has to act.
 	RejectedVersion int64 `json:"rejectedVersion,omitempty"`
+	// Check asks whether Release would be given now. The token has no secret then; who
+	// needs it later resolves again.
+	Check bool `json:"check,omitempty"`
 	// Format says in which form a browser login is wanted, with release token.
 	// Default [FormatStorageState].
 	Format StateFormat `json:"format,omitempty"`
@@ -186,7 +189,7 @@ func (c *Client) Resolve(ctx context.Context, req ResolveRequest) (*Token, error
 	if err := c.call(ctx, http.MethodPost, "/v1/credentials/"+provider+"/resolve", req, &token); err != nil {
 		return nil, err
 	}
-	if token.CredentialID == "" || req.Release == tokenvault.ReleaseToken && !token.released() {
+	if token.CredentialID == "" || req.Release == tokenvault.ReleaseToken && token.released() == req.Check {
 		return nil, unexpected(http.StatusOK)
 	}
 	return &token, nil

@@ -116,6 +116,20 @@ func TestARejectedVersionIsRenewedOnce(t *testing.T) {
 	}
 }
 
+func TestACheckBringsNoToken(t *testing.T) {
+	r := newRig(t)
+	c, check := r.client(t), readMail()
+	check.Check = true
+	checked, err := c.ResolveWait(t.Context(), check, func(asked tokenvault.AuthRequest) { r.connect("alice", asked.ConnectURL) })
+	if err != nil || checked.CredentialID == "" || !checked.AccessToken.IsZero() {
+		t.Fatalf("checked = %+v, %v", checked, err)
+	}
+	token, err := c.Resolve(t.Context(), readMail())
+	if err != nil || token.CredentialID != checked.CredentialID || token.AccessToken.IsZero() {
+		t.Errorf("token = %+v, %v", token, err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	r := newRig(t)
 	for name, tc := range map[string]struct {

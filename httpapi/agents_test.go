@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -46,6 +47,43 @@ func TestResolvePausesThenReleases(t *testing.T) {
 		return e.Kind == tokenvault.EventReleased && e.RunID == "run-1" && e.ThreadID == "thread-1" && e.ActorID == "assistant"
 	}) {
 		t.Error("the release was not audited with run and thread")
+	}
+}
+
+// A check asks the owner for what a release would, and then tells that the agent may
+// have it, and nothing of it.
+func TestACheckReleasesNoToken(t *testing.T) {
+	r := newRig(t)
+	key := r.agentKey(t, "alice")
+	const path, check, release = "/v1/credentials/mail/resolve", `{"release":"token","check":true,"runId":"run-1"}`, `{"release":"token"}`
+	paused := r.with(key, "POST", path, check)
+	paused.want(t, http.StatusPreconditionRequired, "auth_required")
+	id, _ := paused.json(t, "authRequest.authRequestId").(string)
+	if again := r.with(key, "POST", path, release); again.json(t, "authRequest.authRequestId") != id {
+		t.Errorf("a release asks for something else: %s", again.text)
+	}
+	r.back("alice", r.leave(t, "alice", id, ""), "code=code")
+
+	checked := r.with(key, "POST", path, check)
+	checked.want(t, http.StatusOK, "")
+	if strings.Contains(checked.text, "canary") || checked.json(t, "credentialId") == "" || checked.json(t, "tokenType") != "Bearer" {
+		t.Errorf("answer: %s", checked.text)
+	}
+	if released := r.with(key, "POST", path, release); released.json(t, "accessToken") != "access-canary" {
+		t.Errorf("the release that follows: %s", released.text)
+	}
+	events, err := r.Events(t.Context(), admin, tokenvault.EventQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var given []string
+	for _, e := range events {
+		if strings.HasPrefix(string(e.Kind), "credential.") {
+			given = append(given, fmt.Sprint(e.Kind, e.RunID))
+		}
+	}
+	if got := strings.Join(given, " "); got != "credential.checkedrun-1 credential.released" {
+		t.Errorf("audited: %s", got)
 	}
 }
 

@@ -120,6 +120,7 @@ func TestABrowserLoginIsReleasedInThreeForms(t *testing.T) {
 		{`{"release":"token","format":"raw"}`, "tab-canary", "cookieHeader"},
 		{`{"release":"token","format":"cookie_header","url":"https://bank.example/account"}`, `"cookieHeader":"sid=state-canary"`, "browserState"},
 		{`{"release":"inject"}`, `"tokenType":"browser"`, "canary"},
+		{`{"release":"token","check":true}`, `"tokenType":"browser"`, "canary"},
 	} {
 		res := r.with(key, "POST", "/v1/credentials/bank/resolve", tc.body)
 		res.want(t, http.StatusOK, "")
@@ -129,6 +130,7 @@ func TestABrowserLoginIsReleasedInThreeForms(t *testing.T) {
 	}
 	for body, code := range map[string]string{
 		`{"release":"token","format":"jar"}`:                                         "invalid",
+		`{"release":"token","format":"raw","check":true}`:                            "invalid",
 		`{"release":"token","format":"cookie_header"}`:                               "invalid",
 		`{"release":"token","format":"cookie_header","url":"https://evil.example/"}`: "denied",
 	} {

@@ -91,6 +91,10 @@ func TestResolveReleasesWhatTheOwnerEntered(t *testing.T) {
 	if token.TokenType != tokenvault.TokenTypeAPIKey || token.Fields["apiKey"].Reveal() != "key-canary" || token.Fields["place"].Reveal() != "shop" || !token.AccessToken.IsZero() {
 		t.Errorf("token: %+v", token)
 	}
+	checked := r.with(key, "POST", "/v1/credentials/desk-apikey/resolve", `{"release":"token","check":true}`)
+	if checked.want(t, 200, ""); strings.Contains(checked.text, "canary") || strings.Contains(checked.text, "fields") || !strings.Contains(checked.text, `"hosts":["shop.desk.example"]`) {
+		t.Errorf("a check: %s", checked.text)
+	}
 	list := r.with(key, "GET", "/v1/connections", "")
 	if list.want(t, 200, ""); strings.Contains(list.text, "canary") || !strings.Contains(list.text, `"authMethod":"api_key"`) {
 		t.Errorf("connections: %s", list.text)

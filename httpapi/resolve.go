@@ -17,6 +17,7 @@ type resolveInput struct {
 	RunID           string             `json:"runId,omitempty" jsonschema:"the agent's run, for audit"`
 	ThreadID        string             `json:"threadId,omitempty" jsonschema:"the conversation, for audit"`
 	RejectedVersion int64              `json:"rejectedVersion,omitempty" jsonschema:"version that the service answered 401 to"`
+	Check           bool               `json:"check,omitempty" jsonschema:"asks whether it would be released now: nothing is, so the answer has no secret, and the audit log has a check"`
 	Format          stateFormat        `json:"format,omitempty" jsonschema:"of a browser login, with release token: storage_state (default), cookie_header or raw"`
 	URL             string             `json:"url,omitempty" jsonschema:"the address that a cookie_header is for"`
 }
@@ -38,48 +39,78 @@ type resolveOutput struct {
 // errNothingToResolve says what was not found: the path of the route is right.
 var errNothingToResolve = errors.New("no such provider or connection")
 
-func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
+func (in resolveInput) request() (tokenvault.ResolveRequest, error) {
 	if err := in.Format.check(in.URL); err != nil {
-		return resolveOutput{}, err
+		return tokenvault.ResolveRequest{}, err
 	}
-	access, err := v.Resolve(ctx, actor, tokenvault.ResolveRequest{
+	if in.Check && in.Format != "" {
+		return tokenvault.ResolveRequest{}, &tokenvault.FieldError{Field: "format", Reason: "must be empty with check, which releases nothing"}
+	}
+	return tokenvault.ResolveRequest{
 		ProviderID: in.ProviderID, ConnectionID: in.ConnectionID, Scopes: in.Scopes, Release: in.Release,
 		RunID: in.RunID, ThreadID: in.ThreadID, RejectedVersion: in.RejectedVersion,
-	})
+	}, nil
+}
+
+func resolve(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
+	out, err := resolved(ctx, v, actor, in)
 	if errors.Is(err, tokenvault.ErrNotFound) {
-		return resolveOutput{}, errNothingToResolve
+		err = errNothingToResolve
 	}
+	return out, err
+}
+
+func resolved(ctx context.Context, v *tokenvault.Vault, actor tokenvault.Actor, in resolveInput) (resolveOutput, error) {
+	req, err := in.request()
 	if err != nil {
 		return resolveOutput{}, err
 	}
-	c := access.Connection()
+	if in.Check {
+		checked, err := v.Check(ctx, actor, req)
+		if err != nil {
+			return resolveOutput{}, err
+		}
+		return withoutSecret(checked.Connection, checked.Provider), nil
+	}
+	access, err := v.Resolve(ctx, actor, req)
+	if err != nil {
+		return resolveOutput{}, err
+	}
+	out := withoutSecret(access.Connection(), access.Provider())
+	if in.Release == tokenvault.ReleaseToken {
+		err = out.reveal(access, in)
+	}
+	return out, err
+}
+
+func withoutSecret(c tokenvault.Connection, p tokenvault.Provider) resolveOutput {
 	out := resolveOutput{
 		CredentialID: c.ID, Version: c.Version, Scopes: append([]string{}, c.Scopes...),
-		ExpiresAt: instant(c.ExpiresAt), TokenType: "Bearer",
-		Hosts: append([]string{}, access.Provider().Hosts...),
+		ExpiresAt: instant(c.ExpiresAt), TokenType: "Bearer", Hosts: append([]string{}, p.Hosts...),
 	}
 	switch c.AuthMethod {
 	case tokenvault.AuthAPIKey:
 		out.TokenType = tokenvault.TokenTypeAPIKey
 	case tokenvault.AuthBrowserLogin:
 		out.TokenType = "browser"
-		if in.Release == tokenvault.ReleaseToken {
-			out.browserOutput, err = browserOf(access, in.Format, in.URL)
-		}
-		return out, err
 	case tokenvault.AuthOAuth2:
 	}
-	if in.Release == tokenvault.ReleaseToken {
-		cred, err := access.Reveal()
-		if err != nil {
-			return resolveOutput{}, err
-		}
-		out.AccessToken = cred.AccessToken.Reveal()
-		if key := access.Provider().APIKey; key != nil {
-			if out.enteredOutput, err = enteredOf(*key, cred.Fields); err != nil {
-				return resolveOutput{}, err
-			}
-		}
+	return out
+}
+
+// reveal adds what the agent asked for and is permitted.
+func (out *resolveOutput) reveal(access *tokenvault.Access, in resolveInput) (err error) {
+	if access.Connection().AuthMethod == tokenvault.AuthBrowserLogin {
+		out.browserOutput, err = browserOf(access, in.Format, in.URL)
+		return err
 	}
-	return out, nil
+	cred, err := access.Reveal()
+	if err != nil {
+		return err
+	}
+	out.AccessToken = cred.AccessToken.Reveal()
+	if key := access.Provider().APIKey; key != nil {
+		out.enteredOutput, err = enteredOf(*key, cred.Fields)
+	}
+	return err
 }

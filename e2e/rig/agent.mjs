@@ -14,14 +14,15 @@ export function buildPackages() {
 
 /**
  * Gives a command to a new process of the application, and resolves with what came of it once the process has ended:
- * runs, asks (how often the vault was asked) and printed, which is all that it wrote.
+ * runs, asks (how often the vault was asked), given (which secrets each of its answers had) and printed, which is all that it
+ * wrote.
  */
-export async function agentProcess(world, { key, actsFor = true, storage, ...command }) {
+export async function agentProcess(world, { key, actsFor = true, storage, provider = 'idp', service = `${world.reached}/me`, ...command }) {
   const child = spawn(process.execPath, ['test-agent/agent.mjs'], {
     cwd: web, stdio: ['pipe', 'pipe', 'pipe'],
     env: {
       PATH: process.env.PATH, VAULT: world.vault.replace(/\/\/[^:]+/, '//127.0.0.1'), KEY: key, ACTS_FOR: actsFor ? '1' : '',
-      STORAGE: storage, SERVICE: world.reached, MASTRA_TELEMETRY_DISABLED: '1', HOME: world.dir,
+      STORAGE: storage, PROVIDER: provider, SERVICE: service, MASTRA_TELEMETRY_DISABLED: '1', HOME: world.dir,
     },
   });
   child.stdin.end(JSON.stringify(command));

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
+import { code, connected, password, shows, type } from './bank.mjs';
 import { confirm, post, sound, watch } from './steps.mjs';
 import { startWorld } from './world.mjs';
 
@@ -30,67 +31,16 @@ async function live(browser = mine, user = 'ada', provider = 'bank') {
   return { page, asked: body.authRequest };
 }
 
-/** Waits until the address bar names an origin and a picture is drawn. */
-async function shows(page, origin) {
-  await page.locator('[data-origin]').filter({ hasText: origin }).waitFor();
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector('canvas');
-    const shown = canvas.getBoundingClientRect(); // the browser has taken the size of the page
-    if (Math.abs(canvas.height - shown.height) > 2) return false;
-    const middle = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
-    return document.querySelector('[data-veil]').hidden && middle.some((v, i) => i < 3 && v !== 0);
-  });
-}
-
-/** Types into the field of the page that has the focus, which the bank's pages give to their first one. */
-async function type(page, text) {
-  await page.locator('[data-keyboard]').focus();
-  await page.keyboard.type(text);
-}
-
-async function paste(page, text) {
-  await page.locator('[data-keyboard]').evaluate((field, clip) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData('text/plain', clip);
-    field.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
-}
-
-async function password(page) {
-  await type(page, world.bank.user);
-  await page.keyboard.press('Tab');
-  await page.keyboard.type(world.bank.password.slice(0, 4));
-  await paste(page, world.bank.password.slice(4));
-  await page.keyboard.press('Enter');
-  await page.locator('[data-back]:enabled').waitFor(); // the bank went on
-}
-
-/** Types the one-time code, again if the page was not there yet or the code ran out. */
-async function code(page) {
-  for (let tries = 4; ; tries--) {
-    await page.locator('[data-keyboard]').focus();
-    await page.keyboard.press('Control+a');
-    await page.keyboard.type(await world.code());
-    await page.keyboard.press('Enter');
-    try {
-      return await connected(page, 15_000);
-    } catch (err) {
-      if (tries === 1) throw err;
-    }
-  }
-}
-
-const connected = (page, timeout = 60_000) => page.getByRole('heading', { name: /is connected$/ }).waitFor({ timeout });
 const covered = (page, text) => page.locator('[data-veil-text]').filter({ hasText: text }).waitFor();
 
 test('a person signs in by keyboard alone, and the agent carries on', async () => {
   const { page, asked } = await live();
   await sound(page, 'browser-live');
-  await password(page);
+  await password(world, page);
   await finish(page).click(); // before the second factor: nothing is captured
   await says(page, 'You are not signed in yet');
   assert.equal((await world.wait('ada', asked.authRequestId, '0s')).status, 'pending');
-  await code(page);
+  await code(world, page);
   await page.getByText('alice@example.com').waitFor();
   assert.equal((await world.wait('ada', asked.authRequestId)).status, 'connected');
   assert.deepEqual(page.complaints, []);
@@ -138,7 +88,7 @@ test('F6 and a double Escape lead out of the picture', async () => {
 
 test('cancelling keeps nothing and tells the agent', async () => {
   const { page, asked } = await live(await world.browser('dora'), 'dora');
-  await password(page);
+  await password(world, page);
   await page.locator('main > div > .actions').getByRole('button', { name: 'Cancel' }).click();
   await page.getByRole('heading', { name: 'You declined' }).waitFor();
   assert.equal((await world.wait('dora', asked.authRequestId)).status, 'declined');
@@ -199,8 +149,8 @@ test('on a phone, fingers and a soft keyboard do', async () => {
 
 test('a permitted agent drives the browser of a session', async () => {
   const { page, asked } = await live(await world.browser('gus'), 'gus', 'driven-bank');
-  await password(page);
-  await code(page);
+  await password(world, page);
+  await code(world, page);
   const { credentialId } = await world.wait('gus', asked.authRequestId);
   const { chromium } = await import('playwright-core');
   const url = `${world.vault.replace(/^http:\/\/[^:]+/, 'ws://127.0.0.1')}/v1/browser-sessions/${credentialId}/cdp`;

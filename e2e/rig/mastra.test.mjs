@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { consent } from '../browser.mjs';
 import { agentProcess, buildPackages } from './agent.mjs';
+import { code, password, shows } from './bank.mjs';
 import { found } from './secrets.mjs';
 import { confirm } from './steps.mjs';
 import { startWorld } from './world.mjs';
@@ -14,7 +15,7 @@ let world, key;
 const traces = []; // [where, text] of all that was stored and printed
 before(async () => {
   buildPackages();
-  world = await startWorld();
+  world = await startWorld({ bank: true });
   await world.hostKey();
   key = world.keys.get('host');
 });
@@ -54,11 +55,14 @@ async function connect(user, { connectUrl, authRequestId }, end = settled) {
 
 const settled = async (userId, id) => (await world.call('host', 'GET', `/v1/auth-requests/${id}?wait=50s&userId=${userId}`)).body;
 
-/** The auth requests that were opened for a user, as the audit has them. */
-async function opened(userId) {
+/** What the audit has of a user, by the beginning of its kind. */
+async function audited(userId, kind) {
   const { items } = await world.administer('GET', '/v1/audit?limit=1000');
-  return items.filter((entry) => entry.kind === 'auth_request.opened' && entry.userId === userId);
+  return items.filter((entry) => entry.kind.startsWith(kind) && entry.userId === userId);
 }
+
+const opened = (userId) => audited(userId, 'auth_request.opened');
+const credentials = async (userId) => (await audited(userId, 'credential.')).map((entry) => entry.kind);
 
 const account = (name) => new RegExp(`"email":"${name}@example.test"`);
 
@@ -137,6 +141,35 @@ test('the key of an agent has its user: whoever is named, it acts for nobody els
   await connect('ida', run, (...asked) => world.wait(...asked)); // a back end sees no request of an agent's
   const done = await resumed(run, 'ada', agent);
   assert.match(done.text, account('ida'));
+});
+
+test('a call is given nothing before its request, and the token with it', async () => {
+  const run = await suspended('jo.db', { user: 'jo' });
+  await connect('jo', run);
+  const idle = await application('jo.db', { do: 'resume', runs: [{ ...run, user: 'jo' }], idle: true });
+  assert.match(idle.runs[0].text, /cn_/);
+  assert.deepEqual(idle.given, [[]]);
+  assert.deepEqual(await credentials('jo'), ['credential.checked']);
+  const again = await application('jo.db', { do: 'run', user: 'jo' });
+  assert.match(again.runs[0].text, account('jo'));
+  assert.deepEqual(again.given, [[], ['accessToken']]);
+  assert.deepEqual(await credentials('jo'), ['credential.checked', 'credential.checked', 'credential.released']);
+});
+
+test('of a login in a browser, a call is given the cookies of the address that it asks', async () => {
+  const bank = { provider: 'bank', service: `${world.bank.bank}/account?from=2026` };
+  const run = await suspended('kim.db', { user: 'kim', ...bank });
+  const page = await (await world.browser('kim', { viewport: { width: 1280, height: 1000 } })).newPage();
+  await page.goto(run.connectUrl);
+  await confirm(page);
+  await shows(page, world.bank.bank);
+  await password(world, page);
+  await code(world, page);
+  assert.equal((await settled('kim', run.authRequestId)).status, 'connected');
+  const done = await application('kim.db', { do: 'resume', runs: [{ ...run, user: 'kim' }], ...bank });
+  assert.match(done.runs[0].text, /Welcome, Alice/);
+  assert.deepEqual(done.given, [[], ['cookieHeader']]);
+  assert.deepEqual(await credentials('kim'), ['credential.checked', 'credential.released']);
 });
 
 test('no secret is in the storage of the runs, or in what the application printed', async () => {

@@ -4,9 +4,11 @@
 //   VAULT, KEY    the vault, and the key of a back end or of an agent
 //   ACTS_FOR      empty: the key is an agent's
 //   STORAGE       the file
-//   SERVICE       where the user's account is read
+//   PROVIDER      what the tool needs
+//   SERVICE       the address that its request goes to
 //
-// Commands: {do: "run", user, runs, calls}: begin so many runs at once, each of which calls the tool so often in one step.
+// Commands: {do: "run", user, runs, calls}: begin so many runs at once, each of which calls the tool so often in one step; with
+// idle: true, the tool sends no request.
 // {do: "resume", runs: [{runId, user, authRequestId}], calls}: resume them at once, each for the user whom the application's
 // own session would name.
 import { text } from "node:stream/consumers";
@@ -19,7 +21,7 @@ import { LibSQLStore } from "@mastra/libsql";
 import { MockLanguageModelV3 } from "ai/test";
 import { z } from "zod";
 
-const { VAULT, KEY, ACTS_FOR, STORAGE, SERVICE } = process.env;
+const { VAULT, KEY, ACTS_FOR, STORAGE, PROVIDER, SERVICE } = process.env;
 const command = JSON.parse(await text(process.stdin));
 
 /** A model that calls the tool, and then says what each call answered. */
@@ -44,23 +46,34 @@ const model = new MockLanguageModelV3({
 });
 
 const asks = { all: 0, now: 0, most: 0 }; // of the vault for the credential: how many, and how many at once
+const secrets = ["accessToken", "fields", "headers", "query", "browserState", "cookieHeader"];
+const given = []; // which of them each answer had
 
 async function counted(request) {
   if (!request.url.endsWith("/resolve")) return fetch(request);
   asks.all++;
   asks.most = Math.max(asks.most, ++asks.now);
-  return fetch(request).finally(() => asks.now--);
+  const answer = await fetch(request).finally(() => asks.now--);
+  if (answer.ok)
+    given.push(Object.keys(await answer.clone().json()).filter((name) => secrets.includes(name)));
+  return answer;
 }
 
 const tool = createAuthenticatedTool({
   id: "who_am_i",
   description: "Says whose account it is",
   inputSchema: z.object({}),
-  providerId: "idp",
-  requiredScopes: ["email"],
+  providerId: PROVIDER,
+  ...(PROVIDER === "idp" ? { requiredScopes: ["email"] } : {}),
   vault: createAgentClient({ url: VAULT, token: KEY, fetch: counted }),
   actsFor: Boolean(ACTS_FOR),
-  execute: async (_input, access) => (await access.fetch(`${SERVICE}/me`)).json(),
+  execute: async (_input, access) => {
+    if (command.idle) return { idle: access.credentialId };
+    const response = await access.fetch(SERVICE);
+    return response.headers.get("Content-Type").startsWith("text/")
+      ? { page: await response.text() }
+      : response.json();
+  },
 });
 
 const agent = new Mastra({
@@ -89,4 +102,4 @@ async function resume({ runId, user, authRequestId }) {
 
 const { user, runs = 1 } = command;
 const begun = command.do === "run" ? Array.from({ length: runs }, () => run(user)) : runs.map(resume);
-process.stdout.write(JSON.stringify({ runs: await Promise.all(begun), asks }));
+process.stdout.write(JSON.stringify({ runs: await Promise.all(begun), asks, given }));

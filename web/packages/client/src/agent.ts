@@ -24,7 +24,10 @@ type ResolveBody = NonNullable<
 /** What an agent asks for. */
 export type ResolveInput = ResolveBody;
 
-/** An answer to resolve. accessToken is there only with release "token", if the owner permitted that. */
+/**
+ * An answer to resolve. accessToken is there only with release "token", if the owner permitted that, and without
+ * `check`, which asks whether it would be.
+ */
 export type Resolved =
   paths["/v1/credentials/{providerId}/resolve"]["post"]["responses"][200]["content"]["application/json"];
 

@@ -6,7 +6,8 @@ export interface Access {
   readonly scopes: string[];
   /**
    * Like the global fetch, with the credential added: a token; what the owner entered, where the service takes it; or
-   * of a browser login the cookies that the browser would send there, and its user agent. It rejects addresses that are not the provider's, and asks for a fresh
+   * of a browser login the cookies that the browser would send there, and its user agent. The vault gives it for the
+   * first request, and cookies for each one. It rejects addresses that are not the provider's, and asks for a fresh
    * credential once when the service answers 401. Redirects are answered as they are, never followed.
    */
   fetch(input: string | URL, init?: RequestInit): Promise<Response>;
@@ -28,26 +29,39 @@ export interface BrowserContext {
   viewport?: { width: number; height: number };
 }
 
-/** Asks the vault again: for a version other than the one that was refused, or for the cookies of an address. */
+/** Asks the vault for the credential: one in place of the version that was refused, or the cookies of an address. */
 export type Ask = (more: Pick<ResolveInput, "rejectedVersion" | "format" | "url">) => Promise<Resolved>;
 
+/** The access of one call. `first` is a check, which has no secret; of a tool that is raw, the credential itself. */
 export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
   let resolved = first;
+  let held = raw ? Promise.resolve(first) : undefined; // what requests carry, unless they carry cookies
   const mustBeRaw = () => {
     if (!raw) throw new Error("the credential itself is for tools made with raw: true");
   };
-  /** What a request to url is to carry. Requests at once do not share it: cookies are for one address. */
+  const remember = (answer: Resolved) => {
+    resolved = answer;
+    return answer;
+  };
+  /** Asks for what all requests of the call carry. */
+  const renew = (more: Parameters<Ask>[0]) => {
+    const asked = ask(more).then(remember);
+    held = asked;
+    asked.catch(() => {
+      if (held === asked) held = undefined;
+    });
+    return asked;
+  };
+  /** What a request to url is to carry. Requests at once do not share cookies: those are for one address. */
   const credentialFor = async (url: URL, rejected?: number): Promise<Resolved> => {
     const again = rejected === undefined ? {} : { rejectedVersion: rejected };
-    // Which cookies a browser would send there, the vault knows. It needs no query for that, which stays here.
-    const cookies =
-      first.tokenType === "browser"
-        ? { format: "cookie_header" as const, url: url.origin + url.pathname }
-        : undefined;
-    if (rejected === undefined && !cookies) return resolved;
-    const fresh = await ask({ ...again, ...cookies });
-    resolved = fresh;
-    return fresh;
+    if (first.tokenType === "browser") {
+      // Which cookies a browser would send there, the vault knows. It needs no query for that, which stays here.
+      return remember(await ask({ ...again, format: "cookie_header", url: url.origin + url.pathname }));
+    }
+    if (rejected !== undefined || !held) return renew(again);
+    const had = await held;
+    return isOver(had) ? renew({}) : had;
   };
   return {
     get credentialId() {
@@ -123,6 +137,10 @@ function setParameter(url: URL, name: string, value: string) {
 function named(response: Response, url: URL): Response {
   const clone = () => named(Response.prototype.clone.call(response), url);
   return Object.defineProperties(response, { url: { value: url.href }, clone: { value: clone } });
+}
+
+function isOver({ expiresAt }: Resolved): boolean {
+  return expiresAt !== null && Date.parse(expiresAt) <= Date.now();
 }
 
 function tokenOf(resolved: Resolved): string {

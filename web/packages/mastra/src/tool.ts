@@ -35,7 +35,10 @@ export interface AuthenticatedToolOptions<Input extends z.ZodType, Output> {
   actsFor?: boolean;
   /** For whom the tool runs. Default {@link identify}. */
   identity?: Identify;
-  /** Lets `execute` read the credential itself, by `access.reveal()` and `access.browser()`. */
+  /**
+   * Lets `execute` read the credential itself, by `access.reveal()`, `access.fields()` and `access.browser()`. All of it is then
+   * in your process from the start of a call; without, only what requests carry, once they are made.
+   */
   raw?: boolean;
   execute: (input: z.infer<Input>, access: Access, context: Context) => Promise<Output>;
 }
@@ -73,8 +76,10 @@ export function createAuthenticatedTool<Input extends z.ZodType, Output>(
       ...(requiredScopes ? { scopes: requiredScopes } : {}),
     };
     try {
-      const resolved = await vault.resolve(providerId, { ...named, ...ids });
-      const access = accessOf(resolved, options.raw ?? false, (more) =>
+      // Whether the tool may run, and no secret: it asks for what its requests carry.
+      const check = options.raw ? {} : { check: true };
+      const first = await vault.resolve(providerId, { ...named, ...ids, ...check });
+      const access = accessOf(first, options.raw ?? false, (more) =>
         vault.resolve(providerId, { ...named, ...ids, ...more }),
       );
       return await options.execute(input, access, context);

@@ -165,7 +165,63 @@ test("a service's 401 has the credential renewed once", async () => {
   server.connected.add("alice");
   server.fresh = "token-2";
   expect(await run(tool())).toEqual({ repos: ["a"] });
-  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, 1]);
+  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, undefined, 1]);
+});
+
+test.each(["oauth2", "api_key", "browser_login"] as const)("a call begins with a check: %s", async (kind) => {
+  server.connected.add("alice");
+  server.kind = kind;
+  expect(await run(tool({ execute: async (_: object, access: Access) => access.credentialId }))).toBe("cn_1");
+  expect(server.resolves).toEqual([
+    { check: true, release: "token", scopes: ["repo"], owner: { userId: "alice" } },
+  ]);
+});
+
+test("what requests carry is asked for once, and again when it has expired", async () => {
+  server.connected.add("alice");
+  const often = async (_: object, access: Access) => {
+    const ask = () => access.fetch(`${server.url}/repos`);
+    await Promise.all([ask(), ask()]);
+    return (await ask()).json();
+  };
+  expect(await run(tool({ execute: often }))).toEqual(["a"]);
+  expect(server.resolves.map((r) => r.check)).toEqual([true, undefined]);
+  server.resolves = [];
+  expect(await run(tool({ execute: often, raw: true }))).toEqual(["a"]);
+  expect(server.resolves.map((r) => r.check)).toEqual([undefined]);
+  server.resolves = [];
+  const later = async (_: object, access: Access) => {
+    server.expiresAt = "2026-01-01T00:00:00Z";
+    await access.fetch(`${server.url}/repos`);
+    server.expiresAt = null;
+    return (await access.fetch(`${server.url}/repos`)).json();
+  };
+  expect(await run(tool({ execute: later }))).toEqual(["a"]);
+  expect(server.resolves.map((r) => r.check)).toEqual([true, undefined, undefined]);
+});
+
+test("a vault that was away is asked again by the next request", async () => {
+  const token = { tokenType: "Bearer", version: 1, scopes: [], credentialId: "cn_1", expiresAt: null };
+  let asked = 0;
+  const ask = async () => {
+    if (++asked === 1) throw new Error("away");
+    return { ...token, hosts: ["api.example"], accessToken: "t" };
+  };
+  vi.stubGlobal("fetch", async () => new Response());
+  const access = accessOf({ ...token, hosts: ["api.example"] }, false, ask);
+  await expect(access.fetch("https://api.example/")).rejects.toThrow("away");
+  expect((await access.fetch("https://api.example/")).status).toBe(200);
+  expect(asked).toBe(2);
+});
+
+test("who withdraws it between the check and the request is asked again", async () => {
+  server.connected.add("alice");
+  const withdrawn = async (_: object, access: Access) => {
+    server.connected.delete("alice");
+    return access.fetch(`${server.url}/repos`);
+  };
+  expect(await run(tool({ execute: withdrawn }))).toMatchObject({ type: "auth_required" });
+  expect(server.requests).toHaveLength(0);
 });
 
 test("the credential goes to the provider's hosts only, and is shown only if asked for", async () => {
@@ -221,7 +277,7 @@ test("cookies go to the provider's hosts only, and the state is shown only if as
   server.kind = "browser_login";
   const elsewhere = (_: object, access: Access) => access.fetch("https://evil.example/");
   await expect(run(tool({ execute: elsewhere }))).rejects.toThrow("not a host of the provider");
-  expect(server.resolves.some((r) => r.format)).toBe(false);
+  expect(server.resolves.map((r) => r.check)).toEqual([true]);
   const state = { execute: async (_: object, access: Access) => access.browser() };
   await expect(run(tool(state))).rejects.toThrow("raw: true");
   expect(await run(tool({ ...state, raw: true }))).toEqual({
@@ -274,7 +330,7 @@ test("an API key goes where the service takes it, in place of what is there, and
   expect(await run(tool({ execute }))).toEqual({ urls: [asked, asked, asked], body: ["a"] });
   expect(server.requests[1]?.url).toBe("/repos?page=2&key=token-2");
   expect(server.requests[1]?.headers.authorization).toBeUndefined();
-  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, 1]);
+  expect(server.resolves.map((r) => r.rejectedVersion)).toEqual([undefined, undefined, 1]);
   const fields = { execute: async (_: object, access: Access) => access.fields() };
   await expect(run(tool(fields))).rejects.toThrow("raw: true");
   expect(await run(tool({ ...fields, raw: true }))).toEqual({ place: "shop", key: "token-1" });
@@ -297,7 +353,8 @@ test("a credential goes to hosts of its own account, also when the owner chose a
     credentialId: `cn_${name}`,
     expiresAt: null,
   });
-  const access = accessOf(shop("red", 1), false, async () => shop("blue", 2));
+  const answers = [shop("red", 1), shop("blue", 2)];
+  const access = accessOf(shop("red", 1), false, async () => answers.shift() ?? shop("blue", 2));
   const other = "red.shops.example is not a host of the provider";
   await expect(access.fetch("https://red.shops.example/orders")).rejects.toThrow(other);
   await expect(access.fetch("https://red.shops.example/orders")).rejects.toThrow(other);
@@ -329,7 +386,7 @@ test.each([
   const loopback = ["127.0.0.1:8080", "127.evil.example:8080", "localhost:8080"];
   const hosts = ["shop.example", "shop.example:80", ...loopback];
   const token = { tokenType: "Bearer", accessToken: "t", version: 1, scopes: [], credentialId: "cn_1" };
-  const access = accessOf({ ...token, hosts, expiresAt: null }, false, () => Promise.reject(new Error()));
+  const access = accessOf({ ...token, hosts, expiresAt: null }, true, () => Promise.reject(new Error()));
   const asked = new URL(address);
   const call = access.fetch(asked);
   asked.host = "evil.example"; // too late

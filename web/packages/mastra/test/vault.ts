@@ -12,6 +12,7 @@ export class VaultAndService {
   opened = new Map<string, string>(); // owner → request
   fresh = "token-1";
   kind: "oauth2" | "browser_login" | "api_key" = "oauth2"; // how users connect
+  expiresAt: string | null = null;
   requests: IncomingMessage[] = []; // at the service
   #server: Server = createServer((req, res) => {
     let text = "";
@@ -39,9 +40,9 @@ export class VaultAndService {
           credentialId: "cn_1",
           version,
           scopes: ["repo"],
-          expiresAt: null,
           hosts: [`127.0.0.1:${this.port}`],
-          ...this.credential(`token-${version}`, body.format),
+          expiresAt: this.expiresAt,
+          ...this.credential(`token-${version}`, body),
         });
       }
       const user = url.searchParams.get("userId") ?? "agent";
@@ -62,7 +63,9 @@ export class VaultAndService {
     }
   }
 
-  credential(token: string, format?: string) {
+  credential(token: string, { format, check }: { format?: string; check?: boolean }) {
+    if (check)
+      return { tokenType: { oauth2: "Bearer", api_key: "api_key", browser_login: "browser" }[this.kind] };
     if (this.kind === "oauth2") return { tokenType: "Bearer", accessToken: token };
     if (this.kind === "api_key")
       return {

@@ -2730,6 +2730,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** @description asks whether it would be released now: nothing is, so the answer has no secret, and the audit log has a check */
+                    check?: boolean;
                     /** @description connection to use; default: the vault selects */
                     connectionId?: string;
                     /**
