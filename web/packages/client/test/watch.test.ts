@@ -34,6 +34,20 @@ test("a cut stream is taken up again", async () => {
   expect((await waiting).status).toBe("declined");
 });
 
+test("a stream that ended with its session is not taken up again", async () => {
+  vault.events = "cut";
+  const waiting = client.wait("ar_1", { pollEvery: 20 });
+  const refused = expect(waiting).rejects.toMatchObject({
+    status: 401,
+    code: "unauthenticated",
+    transient: false,
+  });
+  await expect.poll(events).toBeGreaterThan(0);
+  vault.failures = [{ status: 401, code: "unauthenticated" }];
+  await refused;
+  expect(vault.failures).toEqual([]); // it was asked once
+});
+
 test("where no events come through, the vault is asked again and again", async () => {
   vault.events = "plain";
   const seen: string[] = [];
