@@ -536,6 +536,8 @@ type NonceStore interface {
 	// UseNonce remembers a nonce of the tenant for TTL: [ErrConflict] if it is
 	// remembered already. Of concurrent calls one wins.
 	UseNonce(ctx context.Context, cmd Nonce) error
+	// NonceUsed reports whether the nonce of the tenant with that hash is remembered.
+	NonceUsed(ctx context.Context, tenant, hash string) (bool, error)
 }
 
 // A Nonce is the command of NonceStore.UseNonce.

@@ -2,6 +2,7 @@ package tokenvault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 )
 
 // A Session stands for one signed-in user, at the pages of one origin. It is
-// sealed, not stored: nothing but its time ends it.
+// sealed, not stored: its time ends it, or [Vault.SignOut].
 type Session struct {
 	Token     Secret
 	ExpiresAt time.Time
@@ -33,6 +34,7 @@ const (
 	maxSignedIn      = 24 * time.Hour
 	sessionPrefix    = "tvs_"
 	sessionPurpose   = "session"
+	signOutPurpose   = "sign-out"
 	tokenGranularity = time.Second
 )
 
@@ -97,6 +99,25 @@ func (v *Vault) newSession(ctx context.Context, user Actor, origin string, ttl t
 	return Session{Token: NewSecret(sessionPrefix + token.Reveal()), ExpiresAt: expires}, nil
 }
 
+// SignOut ends a session of [Vault.SignIn], at every process on the store. A token that
+// is none, or whose time is over, needs no end.
+func (v *Vault) SignOut(ctx context.Context, token Secret) error {
+	_, until, err := v.RecheckSession(ctx, token, v.opts.PublicURL)
+	if errors.Is(err, ErrUnauthenticated) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text := strings.TrimPrefix(token.Reveal(), sessionPrefix)
+	// The clocks of processes may differ a little.
+	err = v.UseOnce(ctx, signOutPurpose, text, time.Until(until)+time.Minute)
+	if errors.Is(err, ErrConflict) { // at the same time elsewhere
+		return nil
+	}
+	return err
+}
+
 // IsSessionToken reports whether text has the form of a session's token.
 func IsSessionToken(text Secret) bool { return strings.HasPrefix(text.Reveal(), sessionPrefix) }
 
@@ -133,6 +154,15 @@ func (v *Vault) RecheckSession(ctx context.Context, token Secret, origin string)
 	})
 	if err != nil || user.Owner.UserID == "" || bound == "" || bound != origin {
 		return Actor{}, time.Time{}, refused
+	}
+	if bound == v.opts.PublicURL { // one of SignIn: others are short, and nobody signs out of them
+		ended, err := v.store.NonceUsed(ctx, v.opts.Tenant, nonceHash(signOutPurpose, text))
+		if err != nil {
+			return Actor{}, time.Time{}, err
+		}
+		if ended {
+			return Actor{}, time.Time{}, refused
+		}
 	}
 	user.ID = user.Owner.UserID
 	return user, until, nil

@@ -63,6 +63,7 @@ func (v *Vault) tokenPlace(purpose string) place {
 // UseOnce remembers id for ttl. It fails with [ErrConflict] if the id was used for
 // the purpose before, by any process on the store.
 func (v *Vault) UseOnce(ctx context.Context, purpose, id string, ttl time.Duration) error {
-	hash := hashText(purpose + "\x00" + id)
-	return v.store.UseNonce(ctx, Nonce{Tenant: v.opts.Tenant, Hash: hash, TTL: ttl})
+	return v.store.UseNonce(ctx, Nonce{Tenant: v.opts.Tenant, Hash: nonceHash(purpose, id), TTL: ttl})
 }
+
+func nonceHash(purpose, id string) string { return hashText(purpose + "\x00" + id) }

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -273,6 +274,39 @@ func TestSignOut(t *testing.T) {
 	resp := send(a.Handler(), "POST", vaultURL+SignOutPath, nil, withHeader("Sec-Fetch-Site", "same-origin"))
 	if resp.StatusCode != http.StatusOK || resp.Cookies()[0].MaxAge >= 0 {
 		t.Errorf("%d %v", resp.StatusCode, resp.Cookies())
+	}
+}
+
+// Who has copied the cookie of a browser that signed out is nobody either.
+func TestSignOutEndsTheSession(t *testing.T) {
+	host, public := newHost(t)
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}})
+	session := func() []*http.Cookie {
+		form := url.Values{"assertion": {host.sign(t, nil, claims(nil))}}
+		return send(a.Handler(), "POST", vaultURL+AssertionPath, form, withHeader("Origin", appURL)).Cookies()
+	}
+	mine, other := session(), session()
+	out := func() int {
+		return send(a.Handler(), "POST", vaultURL+SignOutPath, nil, withHeader("Sec-Fetch-Site", "same-origin"), withCookies(mine)).StatusCode
+	}
+	for range 2 {
+		if status := out(); status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
+		if actor, err := whose(a, mine); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+			t.Errorf("the ended session is %+v's, %v", actor, err)
+		}
+	}
+	if actor, err := whose(a, other); err != nil || actor.ID != "alice" {
+		t.Errorf("the session of another browser: %+v, %v", actor, err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	mine = other
+	unable := send(a.Handler(), "POST", vaultURL+SignOutPath, nil, withHeader("Sec-Fetch-Site", "same-origin"), withCookies(mine),
+		func(r *http.Request) { *r = *r.WithContext(gone) })
+	if unable.StatusCode != http.StatusServiceUnavailable || len(unable.Cookies()) > 0 {
+		t.Errorf("without the store: status %d, %v", unable.StatusCode, unable.Cookies())
 	}
 }
 

@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -19,7 +20,7 @@ const (
 )
 
 // A sessionCookie keeps in the browser, sealed, whose it is: nothing is stored
-// here.
+// here but that a session was ended.
 type sessionCookie struct {
 	vault *tokenvault.Vault
 	ttl   time.Duration
@@ -72,18 +73,24 @@ func (c sessionCookie) authenticate(r *http.Request) (tokenvault.Actor, error) {
 func (c sessionCookie) recheck(r *http.Request) (tokenvault.Actor, time.Time, error) {
 	for _, cookie := range r.CookiesNamed(c.name()) {
 		actor, until, err := c.vault.RecheckSession(r.Context(), tokenvault.NewSecret(cookie.Value), c.vault.PublicURL())
-		if err == nil {
-			return actor, until, nil
+		if err == nil || !errors.Is(err, tokenvault.ErrUnauthenticated) {
+			return actor, until, err
 		}
 	}
 	return tokenvault.Actor{}, time.Time{}, fmt.Errorf("no session: %w", tokenvault.ErrUnauthenticated)
 }
 
-// signOut deletes the cookie.
+// signOut ends the session and deletes the cookie.
 func (c sessionCookie) signOut(p *page) http.Handler {
 	csrf := http.NewCrossOriginProtection()
 	csrf.SetDenyHandler(p.answer(http.StatusForbidden, textElsewhere()))
 	return csrf.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, cookie := range r.CookiesNamed(c.name()) {
+			if err := c.vault.SignOut(r.Context(), tokenvault.NewSecret(cookie.Value)); err != nil {
+				p.answer(http.StatusServiceUnavailable, textNotSignedOut()).ServeHTTP(w, r)
+				return
+			}
+		}
 		http.SetCookie(w, &http.Cookie{
 			Name: c.name(), Path: "/", MaxAge: -1, HttpOnly: true, Secure: c.secure(), SameSite: http.SameSiteLaxMode,
 		})

@@ -26,6 +26,14 @@ func textNoServer() view {
 	}
 }
 
+func textNotSignedOut() view {
+	return view{
+		Title: "You are not signed out yet",
+		Text:  "The vault cannot end your session now. Try again in a moment.",
+		Alert: true,
+	}
+}
+
 func textSignedOut() view {
 	return view{
 		Title: "You are signed out",

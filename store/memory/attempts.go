@@ -184,6 +184,17 @@ func (s *Store) UseNonce(ctx context.Context, cmd tokenvault.Nonce) error {
 	return nil
 }
 
+// NonceUsed implements [tokenvault.NonceStore].
+func (s *Store) NonceUsed(ctx context.Context, tenant, hash string) (bool, error) {
+	now, unlock, err := s.lock(ctx, "nonce used")
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	end, used := s.nonces[rowID{tenant, hash}]
+	return used && !over(end, now), nil
+}
+
 // deleteShortLived deletes the attempts and nonces whose time is over.
 func (s *Store) deleteShortLived(now time.Time) {
 	maps.DeleteFunc(s.attempts, func(_ string, a tokenvault.Attempt) bool { return over(a.ExpiresAt, now) })

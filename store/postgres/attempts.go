@@ -202,3 +202,15 @@ func (s *Store) UseNonce(ctx context.Context, cmd tokenvault.Nonce) error {
 		return err
 	})
 }
+
+const sqlNonceUsed = `SELECT EXISTS (SELECT 1 FROM tv.nonces WHERE tenant = $1 AND hash = $2 AND expires_at > $3)`
+
+// NonceUsed implements [tokenvault.NonceStore].
+func (s *Store) NonceUsed(ctx context.Context, tenant, hash string) (bool, error) {
+	return get(ctx, s, "nonce used", tenant, scanBool, sqlNonceUsed, tenant, hash, s.boundNow())
+}
+
+func scanBool(from row) (yes bool, err error) {
+	err = from.Scan(&yes)
+	return yes, err
+}

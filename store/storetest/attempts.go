@@ -387,13 +387,24 @@ func nonceOnce(t *testing.T, f *fixture) {
 	use := func(tenant string) error {
 		return f.UseNonce(t.Context(), tokenvault.Nonce{Tenant: tenant, Hash: "n", TTL: time.Minute})
 	}
+	used := func(tenant, hash string, want bool) {
+		t.Helper()
+		if got, err := f.NonceUsed(t.Context(), tenant, hash); err != nil || got != want {
+			t.Errorf("NonceUsed of %s and %s = %t, %v; want %t", tenant, hash, got, err, want)
+		}
+	}
 	for range 2 {
+		used(acme, "n", false)
 		if err := use(acme); err != nil {
 			t.Fatalf("UseNonce: %v", err)
 		}
+		used(acme, "n", true)
+		used(acme, "m", false)
+		used("other", "n", false)
 		wantError(t, "UseNonce again", use(acme), tokenvault.ErrConflict)
 		f.advance(time.Minute - time.Microsecond)
 		wantError(t, "UseNonce before its end", use(acme), tokenvault.ErrConflict)
+		used(acme, "n", true)
 		f.advance(time.Microsecond)
 	}
 	if err := use("other"); err != nil {
