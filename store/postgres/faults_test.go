@@ -123,7 +123,7 @@ func TestADeadConnectionIsNotMissed(t *testing.T) {
 	unbroken(t, s, 3)
 }
 
-func databaseOf(t *testing.T, dsn string) string {
+func databaseOf(t testing.TB, dsn string) string {
 	t.Helper()
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {

@@ -326,7 +326,8 @@ func TestR18TheStoreRunsWithHostKeys(t *testing.T) {
 	h.migrate(t, h.keys(OnDeleteCascade))
 	h.know(t)
 	_ = h.conn.Close(t.Context())
-	storetest.Run(t, func(t *testing.T, clock func() time.Time) tokenvault.Store { return template{h.dsn}.open(t, clock) })
+	d := &template{dsn: h.dsn}
+	storetest.Run(t, func(t *testing.T, clock func() time.Time) tokenvault.Store { return d.open(t, clock) })
 }
 
 // know gives the host whomever the suite stores something for, just before.

@@ -17,7 +17,7 @@ func TestStoreBehindPgBouncer(t *testing.T) {
 	d := newTemplate(t)
 	through := server.Pooler(t)
 	storetest.Run(t, func(t *testing.T, clock func() time.Time) tokenvault.Store {
-		return openAt(t, through(server.Copy(t, d.dsn)), &Options{Clock: clock, Pooler: true})
+		return openAt(t, through(d.copy(t)), &Options{Clock: clock, Pooler: true})
 	})
 }
 
@@ -25,7 +25,7 @@ func TestStoreBehindPgBouncer(t *testing.T) {
 func TestStoreOnAHostsPool(t *testing.T) {
 	d := newTemplate(t)
 	storetest.Run(t, func(t *testing.T, clock func() time.Time) tokenvault.Store {
-		config, err := pgxpool.ParseConfig(server.Copy(t, d.dsn))
+		config, err := pgxpool.ParseConfig(d.copy(t))
 		if err != nil {
 			t.Fatal(err)
 		}

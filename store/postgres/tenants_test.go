@@ -171,7 +171,10 @@ func TestNobodyBecomesTheSystem(t *testing.T) {
 // A role that is bound by no policy works, and whoever opens the store is warned,
 // also on a pool that the host made.
 func TestABypassIsTold(t *testing.T) {
-	dsn := newTemplate(t).dsn
+	dsn := server.Database(t)
+	if _, err := Migrate(t.Context(), dsn, nil); err != nil {
+		t.Fatal(err)
+	}
 	database := databaseOf(t, dsn)
 	server.Exec(t, database, `CREATE ROLE bypassing LOGIN BYPASSRLS IN ROLE `+database)
 	for name, tc := range map[string]struct {

@@ -1,8 +1,12 @@
 package sqlite
 
 import (
+	"context"
+	"errors"
+	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,9 +15,37 @@ import (
 
 var alice = tokenvault.Owner{Tenant: "t1", OrganizationID: "acme", UserID: "alice"}
 
+// migrated is the content of a database without rows. To copy it is quicker than to
+// migrate each test's.
+var migrated = sync.OnceValues(func() (content []byte, err error) {
+	dir, err := os.MkdirTemp("", "sqlite-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "vault.db")
+	s, err := Open(context.Background(), path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// openNew opens a database without rows.
 func openNew(t testing.TB, clock func() time.Time) *Store {
 	t.Helper()
-	return openAt(t, filepath.Join(t.TempDir(), "vault.db"), clock)
+	content, err := migrated()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "vault.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return openAt(t, path, clock)
 }
 
 func openAt(t testing.TB, path string, clock func() time.Time) *Store {
