@@ -32,17 +32,15 @@ func (w *world) freezePastALease(t *testing.T, frozen, other *process, name stri
 	w.connect(t, "ada")
 	w.expire(t, "ada")
 	n := tally{faults: 1}
-	before := w.tokenRequests(t)
-	w.op.Fault(t, "/token", "delay_after_commit:500", 1)
+	w.op.Fault(t, "/token", "hold_after_commit", 1)
 	answered := make(chan error, 1)
 	go func() {
 		_, err := w.agent(t, frozen).Resolve(context.WithoutCancel(t.Context()), request("ada", "frozen"))
 		answered <- err
 	}()
-	for w.tokenRequests(t) == before {
-		continue
-	}
+	until(t, "the provider has renewed the token", func() bool { return w.op.Refreshes(t).Held == 1 })
 	_ = frozen.Process.Signal(syscall.SIGSTOP)
+	w.op.Release(t)
 	// Whoever takes over finds the mark, tries the token once, and learns that the
 	// provider, which is strict, has ended the grant.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -39,20 +39,19 @@ func TestR2ACallerThatHangsUpLosesNothing(t *testing.T) {
 	agent := s.connected(t)
 	s.expire(t)
 	asked := s.tokenRequests(t)
-	s.op.Fault(t, "/token", "delay_after_commit:500", 1)
+	s.op.Fault(t, "/token", "hold_after_commit", 1)
 	ctx, hangUp := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		_, err := agent.Resolve(ctx, ask())
 		done <- err
 	}()
-	for s.tokenRequests(t) == asked {
-		continue
-	}
+	s.awaitHeld(t)
 	hangUp()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller got %v", err)
 	}
+	s.op.Release(t)
 	if token := mustResolve(t, agent); token.Version != 2 || !s.accepted(t, token) {
 		t.Errorf("version %d", token.Version)
 	}
@@ -106,6 +105,14 @@ func TestR6AGracePeriodMendsALostReply(t *testing.T) {
 	}
 }
 
+// awaitHeld returns once the provider has committed a refresh whose answer it holds.
+func (s *site) awaitHeld(t *testing.T) {
+	t.Helper()
+	for s.op.Refreshes(t).Held == 0 {
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
 // hold keeps everybody else from writing to the database until release is called.
 func (s *site) hold(t *testing.T) (release func()) {
 	t.Helper()
@@ -132,12 +139,11 @@ func TestR8ADatabaseThatIsGoneAfterTheCommitLosesNothing(t *testing.T) {
 	agent := s.connected(t)
 	s.expire(t)
 	asked := s.tokenRequests(t)
-	s.op.Fault(t, "/token", "delay_after_commit:500", 1)
+	s.op.Fault(t, "/token", "hold_after_commit", 1)
 	go func() { _, _ = agent.Resolve(context.WithoutCancel(t.Context()), ask()) }()
-	for s.tokenRequests(t) == asked {
-		continue
-	}
+	s.awaitHeld(t)
 	release := s.hold(t)
+	s.op.Release(t)
 	for len(s.spooled(t)) == 0 {
 		<-time.After(10 * time.Millisecond)
 	}
