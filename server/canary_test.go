@@ -260,8 +260,8 @@ func (s *site) spoolOne(t *testing.T) {
 	t.Helper()
 	agent := s.agent(t, "dora")
 	s.browser(t, "dora").connect(t, mustAsk(t, agent), "dora")
-	s.exec(t, `UPDATE connections SET expires_at = 1 WHERE user_id = 'dora'`)
 	s.exec(t, `CREATE TRIGGER full BEFORE UPDATE OF sealed ON connections WHEN OLD.user_id = 'dora' BEGIN SELECT RAISE(ABORT, 'full'); END`)
+	s.exec(t, `UPDATE connections SET expires_at = 1 WHERE user_id = 'dora'`)
 	go func() { _, _ = agent.Resolve(t.Context(), ask()) }()
 	for len(s.spooled(t)) == 0 {
 		<-time.After(10 * time.Millisecond)
