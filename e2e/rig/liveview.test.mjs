@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { tabTitles } from '../liveview.mjs';
 import { watch } from './steps.mjs';
 import { startWorld } from './world.mjs';
 
@@ -111,6 +112,47 @@ test('a person signs in within the card, by keyboard alone', async () => {
   assert.deepEqual(page.complaints, []);
   const all = `${page.traffic.join('\n')}${await page.content()}${await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]))}`;
   assert.equal(all.includes(world.bank.password), false, 'the password went over the socket only');
+});
+
+/** Signs in in the card, with the code if asked says that the bank asks for it. */
+async function signIn(page, asked) {
+  await shows(page, world.bank.bank);
+  await keyboard(page).focus();
+  await page.keyboard.type(world.bank.user);
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(world.bank.password);
+  await page.keyboard.press('Enter');
+  if (!asked) return; // the device is known
+  await asked('One-time code');
+  await page.keyboard.type(await world.code());
+  await page.keyboard.press('Enter');
+}
+
+test('another account than before is said as of a window, and connected beside the earlier one', async () => {
+  const { page, asked } = await person('dora');
+  const windows = page.context().pages().length;
+  const title = tabTitles(page);
+  await button(page, `Log in to ${asked.providerName}`).click();
+  await signIn(page, title);
+  await card(page).getByText(`Connected to ${asked.providerName} as alice@example.com`).waitFor({ timeout: 60_000 });
+
+  await world.code('forget');
+  const { body } = await world.resolveAt('bank', 'dora', { rejectedVersion: 1 });
+  assert.equal(body.authRequest.reason, 'expired');
+  await world.code('bob');
+  const query = new URLSearchParams({ vault: world.vault, request: JSON.stringify(body.authRequest) });
+  await page.goto(`${world.host.origin}/ui?${query}`);
+  await button(page, `Reconnect ${asked.providerName}`).click();
+  await signIn(page);
+  await card(page).getByText('You signed in with another Harbour Bank account than before').waitFor({ timeout: 60_000 });
+  assert.deepEqual(await card(page).getByRole('button').allTextContents(), ['Sign in with the earlier one', 'Connect the new one beside it', 'Cancel']);
+  await sound(page, 'account-change-browser');
+  await button(page, 'Connect the new one beside it').click();
+  await signIn(page, title);
+  await card(page).getByText(`Connected to ${asked.providerName} as bob@example.com`).waitFor({ timeout: 60_000 });
+  assert.equal(page.context().pages().length, windows, 'none was opened');
+  assert.deepEqual((await world.connections('dora')).map((c) => c.externalAccountId).sort(), ['alice', 'bob']);
+  await world.code('alice');
 });
 
 test('a lost connection, a reload and another tab lead to the same browser; cancelling declines', async () => {

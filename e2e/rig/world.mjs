@@ -129,7 +129,7 @@ class World {
     this.bank.answers = readline.createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** The one-time code of now. With forget, the bank signs everybody out first. */
+  /** The one-time code of now. With forget, the bank signs everybody out first; with alice or bob, the account is theirs from then on. */
   async code(word = 'code') {
     this.bank.process.stdin.write(`${word}\n`);
     return JSON.parse((await this.bank.answers.next()).value);

@@ -144,7 +144,10 @@ func (s *Site) accountJSON(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sign in first", http.StatusUnauthorized)
 		return
 	}
-	writeJSON(w, map[string]any{"id": "alice", "email": User, "balance": "1234.56"})
+	s.mu.Lock()
+	person := s.person
+	s.mu.Unlock()
+	writeJSON(w, map[string]any{"id": person, "email": person + "@example.com", "balance": "1234.56"})
 }
 
 func (s *Site) logout(w http.ResponseWriter, r *http.Request) {

@@ -43,6 +43,7 @@ type Site struct {
 
 	mu      sync.Mutex
 	tokens  map[string]string // what was issued, and what for
+	person  string            // whose the account is
 	signIns int
 	failed  int // passwords and codes that were wrong
 }
@@ -59,7 +60,7 @@ const (
 
 // Start starts the three servers, on free ports.
 func Start() (*Site, error) {
-	s := &Site{SlowBy: 300 * time.Millisecond, tokens: make(map[string]string), secret: make([]byte, 20)}
+	s := &Site{SlowBy: 300 * time.Millisecond, tokens: make(map[string]string), person: "alice", secret: make([]byte, 20)}
 	_, _ = rand.Read(s.secret) // it never fails
 	var err error
 	listen := func(ip string, handler http.Handler) string {
@@ -130,6 +131,14 @@ func (s *Site) SignIns() (ok, failed int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.signIns, s.failed
+}
+
+// BelongTo makes the account that of another person, such as "bob", as if they signed
+// in where another did before. They have the same name and password to sign in with.
+func (s *Site) BelongTo(person string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.person = person
 }
 
 // ForgetSessions signs everybody out at the bank, as a service does that ends its

@@ -58,7 +58,7 @@ export interface Connect {
   openHere(): void;
   /**
    * Opens the window again, or this tab where that is used: for the account that the request names, or for
-   * another one beside it. Default: as before.
+   * another one beside it. Default: as before. With open "none" it waits again, and the page begins what it shows.
    */
   openAgain(account?: "earlier" | "new"): void;
   /** Stops waiting and goes back to idle; the request stays open. */
@@ -240,9 +240,10 @@ export function createConnect(options: ConnectOptions): Connect {
       if (account) other = account === "new";
       acted = current.noticedAt;
       popup?.close();
-      if (usesTab()) {
+      if (open === "none" || usesTab()) {
         set({ status: "waiting", request: current });
-        return goThere(current);
+        if (open !== "none") goThere(current);
+        return;
       }
       popup = page.open();
       popup?.go(urlOf(current));

@@ -211,6 +211,19 @@ test("a phone that comes back with another account leaves again in its tab", asy
   expect(await done).toMatchObject({ status: "connected", credentialId: "cn_2" });
 });
 
+test("where nothing is opened, another account is waited for", async () => {
+  const connect = createConnect({ client, page, request: vault.request, open: "none" });
+  const done = connect.start();
+  await waitingFor();
+  vault.note("2026-01-01T10:00:00Z");
+  await toBe(connect, "mismatch");
+  connect.openAgain("new");
+  expect(connect.state.status).toBe("waiting");
+  expect([page.windows, page.went]).toEqual([[], []]);
+  vault.settle({ status: "connected", credentialId: "cn_2" });
+  expect(await done).toMatchObject({ status: "connected", credentialId: "cn_2" });
+});
+
 test("a blocked window leads to the other account too", async () => {
   const connect = createConnect({ client, page, request: vault.request });
   const done = connect.start();

@@ -4,6 +4,7 @@ import {
   createLiveView,
   type LiveViewState,
   type Login,
+  type LoginInput,
   type ViewInput,
   type ViewScene,
 } from "@ai-token-vault/client";
@@ -20,6 +21,8 @@ export interface LiveViewProps {
   request: AuthRequest;
   providerName?: string | undefined;
   apiBasePath?: string | undefined;
+  /** How the login is begun. Default: as the request names it, or joined. */
+  begin?: LoginInput | undefined;
   /** Called once the login is over: the request says how, or is still pending if it may be begun again. */
   onOver?: ((request: AuthRequest) => void) | undefined;
   /** Called when the user cancels before there is a login. One that there is is cancelled itself. */
@@ -32,9 +35,10 @@ type T = (key: keyof Strings, values?: Record<string, string>) => string;
  * Shows the browser on the server in which a person signs in, and takes what they do. The picture is one: its
  * address stands above it as text, and nothing needs a mouse.
  */
-export function LiveView({ request, providerName, apiBasePath, onOver, onCancel }: LiveViewProps) {
+export function LiveView(props: LiveViewProps) {
+  const { request, providerName, apiBasePath, onOver, onCancel } = props;
   const { client, t, connectUrl } = useVault(apiBasePath);
-  const { state, begin, know, look } = useLogin(client, request);
+  const { state, begin, know, look } = useLogin(client, request, props.begin);
   const [said, say] = useState("");
   const [busy, setBusy] = useState(false);
   const root = useRef<HTMLDivElement>(null);
@@ -131,7 +135,11 @@ export function LiveView({ request, providerName, apiBasePath, onOver, onCancel 
       </p>
       <div className="tv-actions">
         {again ? (
-          <button type="button" className="tv-button" onClick={() => void begin({ again: true })}>
+          <button
+            type="button"
+            className="tv-button"
+            onClick={() => void begin({ ...props.begin, again: true })}
+          >
             {t("tryAgain")}
           </button>
         ) : (

@@ -61,9 +61,9 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
   const providerId = props.providerId ?? request?.providerId ?? "";
   const provider = props.providerName ?? request?.providerName ?? providerId;
   const account = useAccount(state, client);
+  const [chosen, choose] = useState<"earlier" | "new">(); // the account to sign in with, once another one came
   const title = useId();
-  // The live view itself says that another account came.
-  const shown = inline && (state.status === "waiting" || state.status === "mismatch") && state.request;
+  const shown = inline && state.status === "waiting" && state.request;
   const asks = state.status === "idle" ? state.request?.asks : undefined;
   const scopes = request?.requiredScopes ?? props.requiredScopes ?? [];
   const values = { provider, account: account ?? "", scopes: scopes.join(", "), agent: asks?.agent ?? "" };
@@ -97,14 +97,17 @@ export function TokenVaultAuth(props: TokenVaultAuthProps) {
             request={shown}
             providerName={provider}
             apiBasePath={props.apiBasePath}
+            begin={chosen && { newAccount: chosen === "new" }}
             onCancel={() => connect.cancel()}
           />
         </Suspense>
       )}
       <div className={unstyled ? undefined : "tv-actions"}>
-        {(shown ? [] : actionsOf(state, connect, request, props.authMethod, t, values)).map((action) => (
-          <Action key={action.label} unstyled={unstyled} {...action} />
-        ))}
+        {(shown ? [] : actionsOf(state, connect, request, props.authMethod, t, values, choose)).map(
+          (action) => (
+            <Action key={action.label} unstyled={unstyled} {...action} />
+          ),
+        )}
       </div>
     </div>
   );
@@ -222,8 +225,20 @@ function actionsOf(
   authMethod: TokenVaultAuthProps["authMethod"],
   t: T,
   values: Record<string, string>,
+  choose: (account?: "earlier" | "new") => void,
 ): ActionProps[] {
-  const start = (label: string): ActionProps => ({ label, onClick: () => void connect.start() });
+  const begin = () => {
+    choose();
+    void connect.start();
+  };
+  const start = (label: string): ActionProps => ({ label, onClick: begin });
+  const other = (label: string, account: "earlier" | "new"): ActionProps => ({
+    label,
+    onClick: () => {
+      choose(account);
+      connect.openAgain(account);
+    },
+  });
   const cancel: ActionProps = { label: t("cancel"), onClick: () => connect.cancel(), quiet: true };
   switch (state.status) {
     case "idle": {
@@ -236,8 +251,8 @@ function actionsOf(
       return [{ label: t("openAgain"), onClick: () => connect.openAgain(), quiet: true }, cancel];
     case "mismatch":
       return [
-        { label: t("accountEarlier"), onClick: () => connect.openAgain("earlier") },
-        { label: t("accountBeside"), onClick: () => connect.openAgain("new"), quiet: true },
+        other(t("accountEarlier"), "earlier"),
+        { ...other(t("accountBeside"), "new"), quiet: true },
         cancel,
       ];
     case "blocked":

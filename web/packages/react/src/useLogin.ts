@@ -18,11 +18,15 @@ const lookEvery = 3000; // ms
 
 const isOver = (login: Login) => login.phase === "ended" || login.authRequest.status !== "pending";
 
-/** Begins the login of a request, or joins the one under way, and looks how it stands until it is over. */
-export function useLogin(client: TokenVaultClient, request: AuthRequest) {
+/**
+ * Begins the login of a request, or joins the one under way, and looks how it stands until it is over. `first` is how the
+ * first one is begun.
+ */
+export function useLogin(client: TokenVaultClient, request: AuthRequest, first?: LoginInput) {
   const [state, setState] = useState<LoginState>({ status: "beginning" });
   const id = request.authRequestId;
   const here = useRef(true);
+  const how = useRef(first);
 
   const know = useCallback((login: Login) => {
     if (here.current) setState({ status: isOver(login) ? "over" : "running", login });
@@ -44,7 +48,7 @@ export function useLogin(client: TokenVaultClient, request: AuthRequest) {
   useEffect(() => {
     here.current = true;
     // Later than now: a component that is only tried out, as in strict mode, begins nothing.
-    const soon = setTimeout(begin);
+    const soon = setTimeout(() => begin(how.current));
     return () => {
       here.current = false;
       clearTimeout(soon);

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import type { Login, ViewScene } from "@ai-token-vault/client";
+import type { AuthRequest, Login, ViewScene } from "@ai-token-vault/client";
 import { act, cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { StrictMode } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -118,17 +118,41 @@ test.each<[Partial<Login>, "inject" | "token", string]>([
   expect(said.compareDocumentPosition(keyboard()) & Node.DOCUMENT_POSITION_FOLLOWING).toBeTruthy();
 });
 
-test("the live view of a card says itself that another account came", async () => {
+test("a card says that another account came as it says it of a window, and goes on in its live view", async () => {
+  const open = vi.fn();
+  vi.stubGlobal("open", open);
+  const mismatch = async (noticedAt: string) => {
+    vault.request = { ...vault.request, notice: "account_mismatch", noticedAt };
+    vault.login = { phase: "ended", notice: "account_mismatch" };
+    await waitFor(() => expect(document.querySelector("[data-status=mismatch]")).not.toBeNull(), {
+      timeout: 5000,
+    });
+    screen.getByText(/^You signed in with another GitHub account than before/);
+    expect(screen.getAllByRole("button").map((button) => button.textContent)).toEqual([
+      "Sign in with the earlier one",
+      "Connect the new one beside it",
+      "Cancel",
+    ]);
+    expect(screen.queryByRole("textbox")).toBeNull();
+    const { notice: _, noticedAt: __, ...next } = vault.request;
+    [vault.login, vault.request] = [{}, next as AuthRequest]; // once the next one is begun
+  };
   await live();
-  vault.request = { ...vault.request, notice: "account_mismatch", noticedAt: "2026-01-01T10:00:00Z" };
-  vault.login = { phase: "ended", notice: "account_mismatch" };
-  await screen.findByRole("button", { name: "Connect it as another account" }, { timeout: 5000 });
-  await waitFor(() => expect(document.querySelector("[data-status=mismatch]")).not.toBeNull(), {
-    timeout: 5000,
-  });
-  expect(screen.getByRole("button", { name: "Try again" })).toBeDefined();
-  expect(screen.queryByRole("button", { name: "Connect the new one beside it" })).toBeNull();
-});
+  await mismatch("2026-01-01T10:00:00Z");
+  press("Sign in with the earlier one");
+  await waitFor(() => expect(Socket.made).toHaveLength(2), { timeout: 5000 });
+  expect(vault.bodies.at(-1)).toEqual({ newAccount: false });
+  await mismatch("2026-01-01T11:00:00Z");
+  press("Connect the new one beside it");
+  await waitFor(() => expect(Socket.made).toHaveLength(3), { timeout: 5000 });
+  expect(vault.bodies.at(-1)).toEqual({ newAccount: true });
+  await mismatch("2026-01-01T12:00:00Z");
+  press("Cancel");
+  press("Log in to GitHub"); // anew, as the request names it
+  await waitFor(() => expect(Socket.made).toHaveLength(4), { timeout: 5000 });
+  expect(vault.bodies.at(-1)).toEqual({});
+  expect(open).not.toHaveBeenCalled();
+}, 30_000);
 
 test("keys, pastes and soft keyboards go to the browser; F6 leads out", async () => {
   const socket = await live();

@@ -1,6 +1,7 @@
 // Command serve serves the bank of package site to the end-to-end rig. Its first line
 // of output is what the rig needs to know, as JSON; each line of input is answered
-// with the one-time code of now. It ends with its input.
+// with the one-time code of now. The line forget signs everybody out first; a name
+// makes the account that person's. It ends with its input.
 package main
 
 import (
@@ -43,8 +44,11 @@ func serve() error {
 		return err
 	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		if lines.Text() == "forget" {
+		switch lines.Text() {
+		case "forget":
 			s.ForgetSessions()
+		case "alice", "bob":
+			s.BelongTo(lines.Text())
 		}
 		if err := said.Encode(s.Code()); err != nil {
 			return err
