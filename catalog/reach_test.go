@@ -18,8 +18,10 @@ func TestUnreachable(t *testing.T) {
 		return `is not asked by the server, unless its allow-hosts lists "` + hostPort + `"`
 	}
 	want := []Problem{
-		{"oauth2.tokenUrl", refused("127.0.0.1:80")}, {"oauth2.userInfoUrl", refused("localhost:443")},
-		{"oauth2.jwksUrl", refused("auth.localhost:8080")}, {"apiKey.probe.url", refused("10.0.0.1:8443")},
+		{"oauth2.tokenUrl", refused("127.0.0.1:80")},
+		{"oauth2.userInfoUrl", refused("localhost:443")},
+		{"oauth2.jwksUrl", refused("auth.localhost:8080")},
+		{"apiKey.probe.url", refused("10.0.0.1:8443")},
 	}
 	if got := Unreachable(p, nil); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

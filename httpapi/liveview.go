@@ -71,10 +71,17 @@ func liveView(a *api, w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	defer func() { _ = conn.CloseNow() }()
-	a.showView(context.WithoutCancel(r.Context()), conn, in.ID, origin)
+	a.showView(r.WithContext(context.WithoutCancel(r.Context())), conn, in.ID, origin)
 }
 
-func (a *api) showView(ctx context.Context, conn *websocket.Conn, id, origin string) {
+func (a *api) showView(r *http.Request, conn *websocket.Conn, id, origin string) {
+	ctx := r.Context()
+	p, err := a.proveViewer(r, id)
+	if err != nil {
+		closeWith(conn, err)
+		return
+	}
+	defer p.stop()
 	view, err := a.openView(ctx, conn, id, origin)
 	if err != nil {
 		closeWith(conn, err)
@@ -87,7 +94,27 @@ func (a *api) showView(ctx context.Context, conn *websocket.Conn, id, origin str
 	go func() { ended <- sendView(ctx, conn, view) }()
 	go func() { ended <- takeInput(ctx, conn, view) }()
 	go func() { ended <- keepAlive(ctx, conn) }()
-	closeWith(conn, <-ended)
+	closeWith(conn, p.during(ended))
+}
+
+// proveViewer begins the proof of the user whose login is seen, as far as the request
+// for the WebSocket has one: the cookies that pages of the vault's own origin and site
+// send. Where a page sends a token instead, none comes here, and the ticket is all.
+func (a *api) proveViewer(r *http.Request, id string) (*proof, error) {
+	p := &proof{request: r, recheck: a.recheck, next: time.NewTimer(lookAgain)}
+	caller, err := p.look()
+	if err == nil {
+		_, err = a.vault.Login(r.Context(), caller, id)
+	}
+	if err == nil {
+		p.caller = caller
+		return p, nil
+	}
+	p.stop()
+	if errors.Is(err, tokenvault.ErrUnauthenticated) || errors.Is(err, tokenvault.ErrNotFound) || errors.Is(err, tokenvault.ErrDenied) {
+		return p, nil
+	}
+	return nil, err
 }
 
 // openView takes the ticket, which is the first message.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -235,7 +236,8 @@ func TestAProofThatIsSpentIsNotSpentAgain(t *testing.T) {
 	})
 }
 
-// However many streams a key has, it is looked up once in each round of looks.
+// However many streams a key has, it is looked up once in each round of looks, unless
+// they look in the very same instant.
 func TestLooksAreCheap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -244,6 +246,7 @@ func TestLooksAreCheap(t *testing.T) {
 		before := r.store.keyReads.Load()
 		var ends []func() (answer, time.Duration)
 		for range 20 {
+			<-time.After(100 * time.Millisecond)
 			ends = append(ends, begin(func() answer { return r.with(key, "GET", path, "", streams) }))
 		}
 		for _, end := range ends {
@@ -270,7 +273,9 @@ func pipes(t *testing.T, h http.Handler) *http.Client {
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		_ = srv.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 	return &http.Client{Transport: transport}
 }
@@ -300,7 +305,7 @@ func (*pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 func TestABrowserIsNotDrivenWithoutAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		flow := &browsers{sessions: make(map[string]*session)}
-		r := &loginRig{flow: flow, rig: newLoginVault(t, &watched{Store: memory.New(nil)}, flow, func(o *tokenvault.Options) { o.PublicURL = origin })}
+		r := newLoginVault(t, &watched{Store: memory.New(nil)}, flow, func(o *tokenvault.Options) { o.PublicURL = origin })
 		id, key := r.newKey(t, tokenvault.APIKeyInput{})
 		asked := r.with(key, "POST", "/v1/credentials/driven/resolve", `{}`)
 		begun := r.as("alice", "POST", fmt.Sprint("/auth-requests/", asked.json(t, "authRequest.authRequestId"), "/browser-login"), `{}`)
@@ -321,6 +326,62 @@ func TestABrowserIsNotDrivenWithoutAKey(t *testing.T) {
 		}
 		if after := time.Since(revoked); after > revokedFor {
 			t.Errorf("the browser is driven for %s after the key", after)
+		}
+	})
+}
+
+// watch opens a live view of a login of a user's over client, with headers of the page.
+func (r *loginRig) watch(t *testing.T, client *http.Client, user string, page http.Header) (id string, view *websocket.Conn) {
+	t.Helper()
+	id, _ = r.start(t, user, "bank")
+	ticket := r.as(user, "POST", "/browser-login/"+id+"/ticket", "", header("Origin", page.Get("Origin")))
+	url, _ := ticket.json(t, "viewUrl").(string)
+	conn, _, err := websocket.Dial(t.Context(), strings.Replace(url, "wss:", "ws:", 1), &websocket.DialOptions{HTTPClient: client, HTTPHeader: page})
+	if err != nil {
+		t.Fatal(err)
+	}
+	say(t, conn, map[string]any{"ticket": ticket.json(t, "ticket")})
+	synctest.Wait()
+	return id, conn
+}
+
+// A browser is not shown to a user who signed out: where the WebSocket came with what
+// proves them. A page that sends tokens has proven them with the ticket.
+func TestALiveViewEndsWithTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		flow, host := &browsers{sessions: make(map[string]*session)}, &hostAuth{}
+		r := &loginRig{flow: flow, rig: newLoginVault(t, &watched{Store: memory.New(nil)}, flow, func(o *tokenvault.Options) { o.PublicURL = origin })}
+		r.browser = NewHandler(r.Vault, host, nil)
+		client := pipes(t, r.browser)
+		_, near := r.watch(t, client, "alice", http.Header{"Origin": {origin}, "Test-User": {"alice"}})
+		defer func() { _ = near.CloseNow() }()
+		id, far := r.watch(t, client, "bob", http.Header{"Origin": {"https://app.example"}})
+		defer func() { _ = far.CloseNow() }()
+		farEnds := make(chan error, 1)
+		go func() {
+			_, _, err := far.Read(t.Context())
+			farEnds <- err
+		}()
+		out := func() (tokenvault.Actor, error) { return tokenvault.Actor{}, tokenvault.ErrUnauthenticated }
+		go func() {
+			<-time.After(time.Minute)
+			host.now.Store(&out)
+		}()
+		begun := time.Now()
+		_, _, err := near.Read(t.Context())
+		if code, took := websocket.CloseStatus(err), time.Since(begun); code != closeRefused || took < time.Minute || took > time.Minute+lookAgain {
+			t.Errorf("closed with %d after %s: %v", code, took, err)
+		}
+		<-time.After(time.Minute)
+		synctest.Wait()
+		select {
+		case err := <-farEnds:
+			t.Errorf("the page with tokens is shown no more: %v", err)
+		default:
+		}
+		r.flow.session(id).end(tokenvault.BrowserEndClosed)
+		if code := websocket.CloseStatus(<-farEnds); code != closeEnded {
+			t.Errorf("closed with %d, want %d", code, closeEnded)
 		}
 	})
 }
