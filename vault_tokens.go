@@ -35,7 +35,7 @@ func (v *Vault) OpenToken(ctx context.Context, purpose string, token Secret) ([]
 func (v *Vault) openToken(ctx context.Context, purpose string, token Secret) ([]byte, time.Time, error) {
 	invalid := fmt.Errorf("token: %w", ErrUnauthenticated)
 	blob, err := base64.RawURLEncoding.DecodeString(token.Reveal())
-	if err != nil {
+	if err != nil || base64.RawURLEncoding.EncodeToString(blob) != token.Reveal() { // one text for each token: see SignOut
 		return nil, time.Time{}, invalid
 	}
 	version, err := envelope.KeyVersion(blob)

@@ -310,6 +310,29 @@ func TestSignOutEndsTheSession(t *testing.T) {
 	}
 }
 
+// The text of a cookie is written in one way: else a copy that is written otherwise, and
+// says the same, would outlive its session.
+func TestSignOutEndsTheSessionHoweverItIsWritten(t *testing.T) {
+	host, public := newHost(t)
+	a := newAssertion(t, AssertionOptions{Keys: []crypto.PublicKey{public}})
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for _, user := range []string{"a", "al", "ali"} { // each fills the last character with other bits
+		form := url.Values{"assertion": {host.sign(t, nil, claims(map[string]any{"sub": user}))}}
+		cookies := send(a.Handler(), "POST", vaultURL+AssertionPath, form, withHeader("Origin", appURL)).Cookies()
+		text := cookies[0].Value
+		if _, err := whose(a, cookies); err != nil {
+			t.Fatal(err)
+		}
+		send(a.Handler(), "POST", vaultURL+SignOutPath, nil, withHeader("Sec-Fetch-Site", "same-origin"), withCookies(cookies))
+		for _, last := range alphabet {
+			cookies[0].Value = text[:len(text)-1] + string(last)
+			if actor, err := whose(a, cookies); !errors.Is(err, tokenvault.ErrUnauthenticated) {
+				t.Errorf("the ended session is %q's again, %v", actor.ID, err)
+			}
+		}
+	}
+}
+
 func TestKeysFromTheHostsURL(t *testing.T) {
 	h, public := newHost(t)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
