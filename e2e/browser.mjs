@@ -37,6 +37,9 @@ export async function person(context = {}, { thirdPartyCookies = false } = {}) {
   return browser;
 }
 
+/** Waits until a window has closed itself. */
+export const closed = async (page) => page.isClosed() || page.waitForEvent('close');
+
 /** Signs in and consents at the provider's own pages. */
 export async function consent(page, name) {
   await signIn(page, name);

@@ -1,11 +1,12 @@
 // Clicks through the demo as a user would: signs in, asks the agent, connects from the card in the chat, sees the same
 // call resume, sees a refresh, disconnects in the list of connections, asks again and says no, and signs in at the bank
-// within the card. What pages showed is kept in a file, to be searched for secrets. PICTURES=folder keeps pictures.
-import { appendFileSync, readFileSync } from 'node:fs';
+// within the card. What the browser saw is kept in a file, to be searched for secrets. PICTURES=folder keeps pictures.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { consent, launch } from './browser.mjs';
+import { closed, consent, launch } from './browser.mjs';
 import { shows, tabTitles } from './liveview.mjs';
+import { has, recording, Seen } from './seen.mjs';
 
 const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE, BANK_URL, BANK_USER, BANK_PASSWORD, PICTURES } = process.env;
 const browser = await launch();
@@ -24,12 +25,6 @@ async function sound(page, name) {
   complaints.push(...violations.map((v) => `${name}: ${v.id}: ${v.nodes[0].html}`));
   if (await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)) complaints.push(`${name}: it scrolls sideways`);
   if (PICTURES) await page.screenshot({ path: path.join(PICTURES, `${name}.png`), fullPage: true });
-}
-
-/** Keeps what a page shows and stores. */
-async function keep(page) {
-  const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, location.href]));
-  appendFileSync(PAGES_FILE, stored + (await page.content()));
 }
 
 /** The bank has no OAuth: the user signs in at it in the vault's browser, through the canvas in the card. */
@@ -62,27 +57,22 @@ async function connect(page, card) {
   await popup.locator('button[form=decide]').click();
   await card.getByText('Waiting for authorization').waitFor();
   await consent(popup, 'ada');
+  await closed(popup);
 }
 
 process.on('SIGTERM', () => browser.close().finally(() => process.exit(1)));
 
 try {
-  const context = await browser.newContext();
-  context.on('response', async (response) => {
-    if (![CHAT_URL, VAULT_URL].some((origin) => response.url().startsWith(origin))) return;
-    if ((response.headers()['content-type'] ?? '').includes('event-stream')) return;
-    const body = await response.body().catch(() => '');
-    appendFileSync(PAGES_FILE, body);
-  });
-
+  const har = `${PAGES_FILE}.har`;
+  const context = await browser.newContext(recording(har));
+  const ours = [CHAT_URL, VAULT_URL].map((url) => new URL(url).origin);
+  const seen = new Seen(context, (url) => !ours.includes(new URL(url).origin));
+  await seen.begin();
   const page = await context.newPage();
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('console', (message) => {
-    appendFileSync(PAGES_FILE, message.text());
     if (/Content.Security.Policy/i.test(message.text())) complaints.push(message.text());
   });
-  // What the live view shows; what is typed goes the other way.
-  page.on('websocket', (socket) => socket.on('framereceived', ({ payload }) => appendFileSync(PAGES_FILE, payload)));
   await page.goto(SIGN_IN_URL);
   await page.getByRole('button').click();
   await page.waitForLoadState();
@@ -101,7 +91,7 @@ try {
   const list = (provider) => page.getByRole('region', { name: 'Connections' }).locator(`[data-provider=${provider}]`);
   await list('demo').getByText('Works').waitFor();
   await sound(page, 'demo');
-  await keep(page);
+  await seen.look();
 
   // Asking goes on until the short-lived token has been refreshed.
   for (let call = 2; call < 12; call++) {
@@ -119,13 +109,19 @@ try {
   await atTheBank(page, 13);
   await list('bank').getByText('Works').waitFor();
   await sound(page, 'demo-done');
-  await keep(page);
+  await seen.look();
 
   await page.reload(); // what was said is there again, and cards know how they ended
   await cardOf(page, 1).getByText('Connected to Demo ID').waitFor();
   await cardOf(page, 12).getByText('You said no').waitFor();
   await answer(page, 13).waitFor();
-  await keep(page);
+  await seen.look();
+  await context.close(); // writes the HAR
+  // A code comes to the vault in an address, and the bank's password over the live view's socket; nothing else may.
+  const all = await seen.all(har, (url) => (url.origin === ours[1] ? ['code'] : []));
+  rmSync(har);
+  if (!has(all, 'answers', 'auth_required') || !has(all, 'frames received', 'One-time code')) complaints.push('what was seen is not there');
+  writeFileSync(PAGES_FILE, all.filter(([where]) => where !== 'frames sent').map(([, text]) => text).join('\n'));
   if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join('; ')}`);
 } finally {
   await browser.close();

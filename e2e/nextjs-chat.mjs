@@ -4,9 +4,10 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { consent, launch } from './browser.mjs';
+import { closed, consent, launch } from './browser.mjs';
 import { shows, tabTitles } from './liveview.mjs';
-import { Seen } from './seen.mjs';
+import { found } from './rig/secrets.mjs';
+import { has, recording, Seen } from './seen.mjs';
 
 /** secrets resolves with all that was issued; bank has the person's name and password there, and tells the one-time code. */
 export async function clickThrough({ appUrl, vaultUrl, providerUrl, bank, secrets, pictures }) {
@@ -14,14 +15,15 @@ export async function clickThrough({ appUrl, vaultUrl, providerUrl, bank, secret
   const har = path.join(folder, 'chat.har');
   const browser = await launch();
   try {
-    const context = await browser.newContext({ viewport: { width: 900, height: 1000 }, recordHar: { path: har, content: 'embed' } });
-    const seen = new Seen(context);
+    const context = await browser.newContext({ viewport: { width: 900, height: 1000 }, ...recording(har) });
+    const seen = new Seen(context, (url) => url.startsWith(`${providerUrl}/`));
+    await seen.begin();
     const page = await context.newPage();
     const problems = [];
     page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     const look = async (name) => {
-      await seen.keep(page);
+      await seen.look();
       if (pictures) await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
     };
 
@@ -35,7 +37,7 @@ export async function clickThrough({ appUrl, vaultUrl, providerUrl, bank, secret
     await look('settings');
     await context.close(); // writes the HAR
     assert.deepEqual(problems, [], 'the pages complained');
-    await noSecrets(seen, { har, appUrl, vaultUrl, providerUrl, bank, secrets: await secrets() });
+    await noSecrets(seen, { har, vaultUrl, bank, secrets: await secrets() });
   } finally {
     await browser.close();
     rmSync(folder, { recursive: true, force: true });
@@ -61,6 +63,7 @@ async function whoAmI(page, look) {
   await consent(popup, 'ada');
   await page.getByText('You are ada@example.test.').waitFor(); // nobody sent another message
   await card.getByText('Connected to Demo Account as').waitFor();
+  await closed(popup);
   await look('chat-resumed');
 }
 
@@ -88,23 +91,26 @@ async function balance(page, bank, look) {
 }
 
 /** Looks for every secret in all that the browser was shown, sent and kept. */
-async function noSecrets(seen, { har, appUrl, vaultUrl, providerUrl, bank, secrets }) {
-  const codes = [];
-  seen.keepHar(har, (url) => {
-    const code = url.pathname.includes('/oauth/callback') && url.searchParams.get('code');
-    if (code) codes.push(code);
-    return { [appUrl]: 'the chat', [vaultUrl]: 'the vault', [providerUrl]: 'the provider' }[url.origin] ?? 'elsewhere';
+async function noSecrets(seen, { har, vaultUrl, bank, secrets }) {
+  // A code comes from the provider to the vault in an address, through the browser, and is worth nothing after that.
+  let returns = 0;
+  const all = await seen.all(har, (url) => {
+    if (url.origin !== vaultUrl || !url.pathname.includes('/oauth/callback')) return [];
+    returns++;
+    return ['code'];
   });
   // What is looked at is what there was: else nothing would be found in nothing.
-  for (const text of ['What is my balance?', 'Your balance is 1234.56.', 'auth_required', 'connected']) assert.ok(seen.has('the chat', text), text);
-  assert.ok(seen.has('frames sent', 'ticket') && seen.has('frames received', 'One-time code') && seen.has('the page', 'Harbour Bank'));
-  assert.deepEqual([...new Set(seen.sockets.map((url) => new URL(url).origin))], [vaultUrl.replace('http', 'ws')]);
-  assert.ok(secrets.length > 10 && codes.length > 0);
-  // A code comes from the provider to the vault through the browser, in the window, and is worth nothing after that.
-  const allowed = (secret, place) => codes.includes(secret) && ['the vault', 'the provider'].includes(place);
-  assert.deepEqual(seen.find(secrets, allowed), [], 'a secret came to the browser');
+  assert.ok(secrets.length > 10 && returns > 0);
+  const expected = {
+    requests: ['What is my balance?'], answers: ['Your balance is 1234.56.', 'auth_required', 'connected'], pages: ['Harbour Bank'],
+    'frames sent': ['ticket'], 'frames received': ['One-time code'],
+  };
+  for (const [where, texts] of Object.entries(expected)) for (const text of texts) assert.ok(has(all, where, text), `${where}: ${text}`);
+  const sockets = all.filter(([where]) => where === 'sockets').map(([, url]) => new URL(url).origin);
+  assert.deepEqual([...new Set(sockets)], [vaultUrl.replace('http', 'ws')]);
+  assert.deepEqual(found(all, secrets), [], 'a secret came to the browser');
   // What the person types at the bank goes to the vault's browser over the live view's socket, necessarily, and nowhere else.
-  assert.deepEqual(seen.find([bank.password], (_, place) => place === 'frames sent'), [], "the bank's password came elsewhere");
+  assert.deepEqual(found(all.filter(([where]) => where !== 'frames sent'), [bank.password]), [], "the bank's password came elsewhere");
   // Of the state that was captured, not even the name of a cookie.
-  assert.deepEqual(seen.find(['bank_session', 'bank_device']), [], "the bank's cookies came to the browser");
+  assert.deepEqual(found(all, ['bank_session', 'bank_device']), [], "the bank's cookies came to the browser");
 }

@@ -5,9 +5,9 @@ import crypto from 'node:crypto';
 import http from 'node:http';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { person as browserOf, consent } from '../browser.mjs';
+import { person as browserOf, closed, consent } from '../browser.mjs';
 import { listen } from '../providers/loopback.mjs';
-import { Evidence, recording, traffic } from './evidence.mjs';
+import { has, recording, Seen } from '../seen.mjs';
 import { found } from './secrets.mjs';
 import { confirm } from './steps.mjs';
 import { card, opens, startUI } from './ui.mjs';
@@ -23,8 +23,8 @@ test('no secret is in the traffic, the console, the pages, their storage or thei
   const file = path.join(world.dir, 'lea.har');
   const foreign = (url) => url.startsWith(`${world.issuer}/`) || url === world.issuer;
   const browser = await world.browser('', recording(file));
-  const evidence = new Evidence(browser, foreign);
-  await evidence.begin();
+  const seen = new Seen(browser, foreign);
+  await seen.begin();
   const page = await browser.newPage();
   await world.signIn(page, 'lea');
   const request = await world.ask('lea');
@@ -32,34 +32,38 @@ test('no secret is in the traffic, the console, the pages, their storage or thei
 
   const popup = await opens(page, card(page), 'Connect Example ID');
   await popup.locator('button.primary[form=decide]').waitFor();
-  await evidence.look();
+  await seen.look();
   await confirm(popup);
   await popup.locator('input[name=login]').waitFor();
-  await evidence.look();
+  await seen.look();
   await consent(popup, 'lea');
   await card(page).getByText('Connected to Example ID').waitFor();
+  await closed(popup);
   await page.reload();
   await page.getByText('lea@example.test', { exact: true }).waitFor(); // in the list
   const result = await browser.newPage();
   await result.goto(request.connectUrl); // the page that the popup showed last, and closed with
   await result.getByText('lea@example.test').waitFor();
-  await evidence.look();
+  await seen.look();
   await browser.close();
 
   // An authorization code is in one address: the one that the provider sends the browser to, once. The vault takes it there, and it
   // is worth nothing without the verifier, which never leaves the vault.
-  const returns = (url) => url.href.startsWith(`${world.callback}?`);
-  const { entries, texts } = await traffic(file, foreign, (url) => (returns(url) ? ['code'] : []));
-  assert.equal(entries.filter(({ request }) => returns(new URL(request.url))).length, 1);
-  const all = [...evidence.kept, ...texts];
+  let returns = 0;
+  const exempt = (url) => {
+    if (!url.href.startsWith(`${world.callback}?`)) return [];
+    returns++;
+    return ['code'];
+  };
+  const all = await seen.all(file, exempt);
+  assert.equal(returns, 1);
   for (const where of ['pages', 'storage', 'history', 'requests', 'answers']) assert.ok(all.some(([w, text]) => w === where && text.length > 100), `${where} are there`);
-  const visited = (start) => evidence.kept.some(([where, text]) => where === 'pages' && text.includes(`"history":["${start}`));
-  assert.ok(visited(`${world.host.origin}/ui`) && visited(`${world.vault}/connect/`), 'the pages of both were seen');
-  assert.ok(entries.some(({ response }) => response.content.text?.includes('externalAccountLabel')), 'bodies are there');
+  for (const start of [`${world.host.origin}/ui`, `${world.vault}/connect/`]) assert.ok(has(all, 'pages', `"history":["${start}`), 'the pages of both were seen');
+  assert.ok(has(all, 'answers', 'externalAccountLabel'), 'bodies are there');
   const secrets = await world.secrets();
   assert.ok(secrets.length > 10);
   assert.deepEqual(found(all, secrets), []);
-  assert.deepEqual(found((await traffic(file, foreign)).texts, secrets), ['requests'], 'the code itself would be found');
+  assert.deepEqual(found(await seen.all(file), secrets), ['requests'], 'the code itself would be found');
 });
 
 /** A site that answers with secrets, in bodies, in headers and in a WebSocket. */
@@ -104,7 +108,7 @@ async function plant(texts) {
 test('the same look finds a secret wherever it is planted, however it is written', async () => {
   const places = {
     'a query': 'requests', 'a header of a request': 'requests', 'a body': 'requests', 'an answer': 'answers', 'a header of an answer': 'answers',
-    'a frame sent': 'WebSockets', 'a frame received': 'WebSockets', 'a log': 'the console', 'local storage': 'storage', 'session storage': 'storage',
+    'a frame sent': 'frames sent', 'a frame received': 'frames received', 'a log': 'the console', 'local storage': 'storage', 'session storage': 'storage',
     'a cookie': 'storage', 'a database': 'storage', 'a state of history': 'history', 'an address before': 'history', 'an attribute': 'pages', 'a page that is left': 'pages',
   };
   const ways = [(text) => text, (text) => Buffer.from(text).toString('hex'), ...['', 'x', 'xy'].map((before) => (text) => Buffer.from(`${before}${text}}`).toString('base64url'))];
@@ -115,16 +119,16 @@ test('the same look finds a secret wherever it is planted, however it is written
     const file = path.join(world.dir, 'leaky.har');
     const browser = await browserOf(recording(file));
     try {
-      const evidence = new Evidence(browser);
-      await evidence.begin();
+      const seen = new Seen(browser);
+      await seen.begin();
       const page = await browser.newPage();
       await page.goto(site.url);
       await page.evaluate((text) => document.body.append(text), texts['a page that is left']);
       await page.goto(site.url);
       await page.evaluate(plant, texts);
-      await evidence.look();
+      await seen.look();
       await browser.close();
-      const all = [...evidence.kept, ...(await traffic(file)).texts];
+      const all = await seen.all(file);
       for (const [place, where] of Object.entries(places)) assert.ok(found(all, [canaries[place]]).includes(where), `${place}, as ${way('canary')}`);
       assert.deepEqual(found(all, ['canary-that-is-nowhere']), []);
     } finally {
