@@ -39,7 +39,10 @@ func TestKeys(t *testing.T) {
 
 func TestPageSeesKeysAsFromAKeyboard(t *testing.T) {
 	r := openPage(t, `<input id=i autofocus><script>
-		i.onkeydown = (e) => { document.title = [e.isTrusted, e.key, e.code, e.keyCode, e.location, e.ctrlKey, e.shiftKey].join() }
+		i.onkeydown = (e) => {
+			e.preventDefault(); // else F5 takes the title away again
+			document.title = [e.isTrusted, e.key, e.code, e.keyCode, e.location, e.ctrlKey, e.shiftKey].join();
+		}
 	</script>`)
 	r.until("the focus", func() bool { return r.scene.Editable })
 	for _, tc := range []struct {
@@ -145,12 +148,7 @@ func TestBackAndReload(t *testing.T) {
 func TestSelect(t *testing.T) {
 	r := open(t, options(startSite(t), "/select"))
 	r.click("#language")
-	var open bool
-	for range 200 {
-		if r.eval(`document.querySelector("#language").matches(":open")`, &open); open {
-			break
-		}
-	}
+	r.eval(`new Promise((done) => { (function look() { language.matches(":open") ? done() : requestAnimationFrame(look) })() })`, nil)
 	x, y := r.middle("#language option[value=fr]")
 	r.clickAt(x, y)
 	r.title("picked fr")

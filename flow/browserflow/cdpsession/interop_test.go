@@ -63,9 +63,11 @@ func use(t *testing.T, dir string, command []string) string {
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	out, err := cmd.CombinedOutput()
+	var words strings.Builder // what it says beside
+	cmd.Stderr = &words
+	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", filepath.Base(command[0]), err, out)
+		t.Fatalf("%s: %v\n%s%s", filepath.Base(command[0]), err, out, words.String())
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return lines[len(lines)-1]

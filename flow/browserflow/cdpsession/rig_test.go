@@ -25,8 +25,8 @@ var (
 	_ tokenvault.Viewable       = (*cdpsession.Session)(nil)
 )
 
-// patience bounds what a test waits for.
-const patience = 15 * time.Second
+// patience bounds every wait. It is generous: the machine may be busy.
+const patience = time.Minute
 
 // A rig is a session with a real browser, and a view of it.
 type rig struct {
@@ -141,10 +141,20 @@ func (r *rig) next(ctx context.Context) error {
 	return nil
 }
 
-// title waits until the active tab has a title.
+// title waits until the active tab has a title and has loaded.
 func (r *rig) title(want string) {
 	r.t.Helper()
-	r.until("the title "+want, func() bool { return r.activeTab().Title == want })
+	r.until("the title "+want, func() bool { return r.activeTab().Title == want && !r.scene.Loading })
+}
+
+// sees waits until the picture has a button of the site where the page has it.
+func (r *rig) sees(selector string) {
+	r.t.Helper()
+	x, y := r.middle(selector)
+	r.until("a picture of "+selector, func() bool {
+		red, green, blue, _ := r.picture().At(int(x)-140, int(y)).RGBA() // beside its text
+		return red < 0x4000 && green > red && blue > green && blue < 0xa000
+	})
 }
 
 func (r *rig) activeTab() tokenvault.ViewTab {

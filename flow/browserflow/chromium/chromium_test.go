@@ -129,7 +129,10 @@ func TestMemoryIsBounded(t *testing.T) {
 			})
 			b := newBrowser(t, Options{AllowHosts: []string{host}, MaxMemory: 512 << 20})
 			modest := openSession(t, b, login("modest", host, "/"))
-			hungry := openSession(t, b, login("hungry", host, "/hungry"))
+			hungry, err := b.Open(t.Context(), login("hungry", host, "/hungry"))
+			if err != nil {
+				t.Fatal(err)
+			}
 			endsAs(t, hungry, tokenvault.BrowserEndCrashed)
 			if st := statusOf(t, modest); st.Phase != tokenvault.BrowserOpen {
 				t.Errorf("the other session: %+v", st)
