@@ -11,5 +11,8 @@ export default defineConfig({
     include: ["{packages/*/,}test/**/*.test.{ts,tsx}"],
     environment: "node",
     restoreMocks: true,
+    // These bound what waits, and are generous: the machine may be busy.
+    testTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import type { AuthRequest } from "@ai-token-vault/client";
-import { cleanup, fireEvent, render, screen, within } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { type ReactNode, StrictMode } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -52,7 +52,7 @@ test("a card connects, and says which account", async () => {
   await screen.findByText("Waiting for authorization…");
   expect(opened[0]?.location.href).toBe("https://vault.example/connect/ar_1");
   vault.request = { ...vault.request, status: "connected", credentialId: "cn_1" };
-  await screen.findByText("Connected to GitHub as alice@example.com", {}, { timeout: 5000 });
+  await screen.findByText("Connected to GitHub as alice@example.com");
   expect(done).toHaveBeenCalledExactlyOnceWith("cn_1");
   expect(opened[0]?.closed).toBe(true);
 });
@@ -99,12 +99,12 @@ test("another account than before is said, with two ways on", async () => {
   press("Reconnect GitHub");
   await screen.findByText("Waiting for authorization…");
   vault.request = { ...request, notice: "account_mismatch", noticedAt: "2026-01-01T10:00:00Z" };
-  await screen.findByText(/You signed in with another GitHub account than before/, {}, { timeout: 5000 });
+  await screen.findByText(/You signed in with another GitHub account than before/);
   press("Connect the new one beside it");
   expect(opened.at(-1)?.location.href).toBe("https://vault.example/connect/ar_1?account=new");
   await screen.findByText("Waiting for authorization…");
   vault.request = { ...vault.request, noticedAt: "2026-01-01T11:00:00Z" };
-  await screen.findByText(/You signed in with another/, {}, { timeout: 5000 });
+  await screen.findByText(/You signed in with another/);
   press("Sign in with the earlier one");
   expect(opened.at(-1)?.location.href).toBe("https://vault.example/connect/ar_1");
   expect(opened.slice(0, -1).every((w) => w.closed)).toBe(true);
@@ -138,7 +138,7 @@ test.each([
 ])("no name turns the sentence around it: %j", async (agent, sentence) => {
   vault.request = { ...vault.request, asks: { agent, release: "inject" } };
   show(<TokenVaultAuth request={vault.request} />);
-  await vi.waitFor(() => expect(screen.getByRole("status").textContent).toContain("asks"));
+  await waitFor(() => expect(screen.getByRole("status").textContent).toContain("asks"));
   expect(screen.getByRole("status").textContent?.startsWith(sentence)).toBe(true);
 });
 
@@ -215,7 +215,7 @@ test("a list on the same page shows what a card has connected", async () => {
   await screen.findByText("Waiting for authorization…");
   vault.connections = [connection()];
   vault.request = { ...vault.request, status: "connected", credentialId: "cn_1" };
-  await screen.findByText("Works", {}, { timeout: 5000 });
+  await screen.findByText("Works");
 });
 
 test("one more account is not said to be the first", async () => {
@@ -256,7 +256,7 @@ test("a list shows health, reasons, agents and sharing, and asks before it disco
   const dialog = await within(first).findByRole("dialog", { name: "Disconnect alice@example.com?" });
   expect(vault.calls.some((c) => c.startsWith("DELETE"))).toBe(false);
   fireEvent.click(within(dialog).getByRole("button", { name: "Disconnect" }));
-  await vi.waitFor(() => expect(screen.queryByText("alice@example.com")).toBeNull());
+  await waitFor(() => expect(screen.queryByText("alice@example.com")).toBeNull());
   expect(revoked).toHaveBeenCalledExactlyOnceWith("cn_1");
   expect(screen.getByRole("button", { name: "Connect another GitHub account" })).toBeDefined();
 });

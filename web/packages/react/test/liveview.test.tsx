@@ -70,7 +70,7 @@ function begin() {
 /** Shows a card, presses its button, and returns the socket of its live view once that is open. */
 async function live() {
   begin();
-  await waitFor(() => expect(Socket.made).toHaveLength(1), { timeout: 5000 });
+  await waitFor(() => expect(Socket.made).toHaveLength(1));
   const socket = Socket.made[0] as Socket;
   socket.onopen();
   shows(socket, calm);
@@ -108,11 +108,7 @@ test.each<[Partial<Login>, "inject" | "token", string]>([
   vault.login = { ...login, phase: "starting" };
   vault.request = { ...vault.request, asks: { agent: "mail-agent", release } };
   begin();
-  const said = await screen.findByText(
-    /^mail-agent asks to use your GitHub account\./,
-    {},
-    { timeout: 5000 },
-  );
+  const said = await screen.findByText(/^mail-agent asks to use your GitHub account\./);
   expect(said.textContent).toContain(text);
   expect(said.textContent?.includes("until you withdraw it")).toBe(!login.permissionSeconds);
   expect(said.compareDocumentPosition(keyboard()) & Node.DOCUMENT_POSITION_FOLLOWING).toBeTruthy();
@@ -124,9 +120,7 @@ test("a card says that another account came as it says it of a window, and goes 
   const mismatch = async (noticedAt: string) => {
     vault.request = { ...vault.request, notice: "account_mismatch", noticedAt };
     vault.login = { phase: "ended", notice: "account_mismatch" };
-    await waitFor(() => expect(document.querySelector("[data-status=mismatch]")).not.toBeNull(), {
-      timeout: 5000,
-    });
+    await waitFor(() => expect(document.querySelector("[data-status=mismatch]")).not.toBeNull());
     screen.getByText(/^You signed in with another GitHub account than before/);
     expect(screen.getAllByRole("button").map((button) => button.textContent)).toEqual([
       "Sign in with the earlier one",
@@ -140,19 +134,19 @@ test("a card says that another account came as it says it of a window, and goes 
   await live();
   await mismatch("2026-01-01T10:00:00Z");
   press("Sign in with the earlier one");
-  await waitFor(() => expect(Socket.made).toHaveLength(2), { timeout: 5000 });
+  await waitFor(() => expect(Socket.made).toHaveLength(2));
   expect(vault.bodies.at(-1)).toEqual({ newAccount: false });
   await mismatch("2026-01-01T11:00:00Z");
   press("Connect the new one beside it");
-  await waitFor(() => expect(Socket.made).toHaveLength(3), { timeout: 5000 });
+  await waitFor(() => expect(Socket.made).toHaveLength(3));
   expect(vault.bodies.at(-1)).toEqual({ newAccount: true });
   await mismatch("2026-01-01T12:00:00Z");
   press("Cancel");
   press("Log in to GitHub"); // anew, as the request names it
-  await waitFor(() => expect(Socket.made).toHaveLength(4), { timeout: 5000 });
+  await waitFor(() => expect(Socket.made).toHaveLength(4));
   expect(vault.bodies.at(-1)).toEqual({});
   expect(open).not.toHaveBeenCalled();
-}, 30_000);
+});
 
 test("keys, pastes and soft keyboards go to the browser; F6 leads out", async () => {
   const socket = await live();
@@ -233,11 +227,7 @@ test("too early is said, cancelling declines, and the view is closed", async () 
   press("I'm signed in");
   await screen.findByText(/You are not signed in yet/);
   press("Cancel");
-  await screen.findByText(
-    "You said no. Nothing was connected. Ask again if you change your mind.",
-    {},
-    { timeout: 5000 },
-  );
+  await screen.findByText("You said no. Nothing was connected. Ask again if you change your mind.");
   expect(vault.calls).toContain("POST /browser-login/bs_1/cancel");
   expect(socket.readyState).toBe(3);
   expect(screen.queryByRole("textbox")).toBeNull();
@@ -246,7 +236,7 @@ test("too early is said, cancelling declines, and the view is closed", async () 
 test("another account than before may be connected beside it", async () => {
   vault.login = { phase: "ended", notice: "account_mismatch" };
   begin();
-  await screen.findByText(/You signed in with another GitHub account/, {}, { timeout: 5000 });
+  await screen.findByText(/You signed in with another GitHub account/);
   vault.login = {};
   press("Connect it as another account");
   await waitFor(() => expect(Socket.made).toHaveLength(1));
@@ -256,7 +246,7 @@ test("another account than before may be connected beside it", async () => {
 test("a browser that is shown elsewhere is linked to", async () => {
   vault.login = { viewable: false, liveViewUrl: "https://browsers.example/s/1" };
   begin();
-  await screen.findByText("The browser is shown by the service that runs it.", {}, { timeout: 5000 });
+  await screen.findByText("The browser is shown by the service that runs it.");
   const link = screen.getByRole<HTMLAnchorElement>("link", { name: "Open in a new tab" });
   expect(link.href).toBe("https://browsers.example/s/1");
   expect(Socket.made).toEqual([]);
@@ -282,7 +272,7 @@ test("a link to the page leads where the vault says, not a payload", async () =>
 test("a login that cannot be begun may be tried again", async () => {
   begin();
   vault.problem = { status: 503, code: "unavailable", detail: "" };
-  await screen.findByText("The server is busy. Try again in a moment.", {}, { timeout: 5000 });
+  await screen.findByText("The server is busy. Try again in a moment.");
   vault.problem = undefined;
   press("Try again");
   await waitFor(() => expect(Socket.made).toHaveLength(1));

@@ -6,6 +6,10 @@ import {
   type Login,
   type Provider,
 } from "@ai-token-vault/client";
+import { configure } from "@testing-library/react";
+
+// Bounds every wait: the machine may be busy.
+configure({ asyncUtilTimeout: 30_000 });
 
 /** Answers of a vault, in memory, that components talk to through the real client. */
 export class FakeVault {
