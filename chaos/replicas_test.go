@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os/exec"
@@ -117,12 +116,11 @@ func (w *world) replica(t *testing.T) *process {
 // directory.
 func (w *world) replicaIn(t *testing.T, dir, binary string) *process {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := testpg.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	listen := l.Addr().String()
-	_ = l.Close()
+	listen := fmt.Sprintf("127.0.0.1:%d", port)
 	p := &process{Cmd: exec.CommandContext(context.WithoutCancel(t.Context()), binary, "serve"), dir: dir}
 	p.name = filepath.Base(dir) + "-" + listen
 	p.Env = append(w.env, "TOKENVAULT_DATA_DIR="+dir, "TOKENVAULT_LISTEN="+listen, "TOKENVAULT_DATABASE_URL="+w.dsn+"?application_name="+p.name)

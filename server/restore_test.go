@@ -3,8 +3,8 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -152,15 +152,14 @@ func TestK7ARestoredDatabaseIsNoReuseStorm(t *testing.T) {
 // replica serves the same database at another address.
 func (p *pgSite) replica(t *testing.T) *site {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := testpg.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
 	other := *p.site
-	other.cfg.Listen, other.cfg.PublicURL = l.Addr().String(), p.url
+	other.cfg.Listen, other.cfg.PublicURL = fmt.Sprintf("127.0.0.1:%d", port), p.url
 	other.serve(t)
-	other.url = "http://" + l.Addr().String()
+	other.url = "http://" + other.cfg.Listen
 	return &other
 }
 

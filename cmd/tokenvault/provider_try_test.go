@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ai-token-vault/tokenvault/internal/testop"
+	"github.com/ai-token-vault/tokenvault/internal/testpg"
 )
 
 // tried is a data directory with a provider of the test's and its app.
@@ -44,24 +44,17 @@ func newTried(t *testing.T, edit *strings.Replacer) tried {
 	if err := os.WriteFile(file, []byte(edit.Replace(fmt.Sprintf(tryProvider, op.Issuer, hostPort))), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	port, err := testpg.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tr := tried{op: op, env: []string{
 		"TOKENVAULT_DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "TOKENVAULT_PROVIDER_FILES=" + file, "TOKENVAULT_ALLOW_HOSTS=" + hostPort,
-		"TOKENVAULT_LISTEN=" + freePort(t), "TOKENVAULT_CLIENT_SECRET=secret-of-vault-basic-7f3a9c51d2",
+		"TOKENVAULT_LISTEN=" + fmt.Sprintf("127.0.0.1:%d", port), "TOKENVAULT_CLIENT_SECRET=secret-of-vault-basic-7f3a9c51d2",
 	}}
 	out := succeed(t, tr.env, "app", "set", "test", "--client-id", "vault-basic")
 	op.Callbacks(t, out[strings.LastIndex(out, "http"):])
 	return tr
-}
-
-// freePort returns an address at which nobody listens.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // wait returns what the process still says until it ends by itself.

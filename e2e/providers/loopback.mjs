@@ -1,5 +1,6 @@
 // What every test provider shares: it listens on loopback only, tells where on
 // one line of standard output, and ends with the process that started it.
+import crypto from 'node:crypto';
 import http from 'node:http';
 
 /** Starts a server on 127.0.0.1 and resolves with its port. */
@@ -8,6 +9,23 @@ export function listen(server, port) {
     server.once('error', reject);
     server.listen(port, '127.0.0.1', () => resolve(server.address().port));
   });
+}
+
+/**
+ * A port of 127.0.0.1 at which nothing listens, below those that systems give out by themselves: no connection of another
+ * program takes it before it is used.
+ */
+export async function freePort() {
+  for (;;) {
+    const server = http.createServer();
+    try {
+      const port = await listen(server, crypto.randomInt(20_000, 30_000));
+      await new Promise((resolve) => server.close(resolve));
+      return port;
+    } catch (err) {
+      if (err.code !== 'EADDRINUSE') throw err;
+    }
+  }
 }
 
 /** Ends the process when whoever started it closes standard input, or dies. */

@@ -5,27 +5,19 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { consent, person } from '../browser.mjs';
-import { listen } from '../providers/loopback.mjs';
+import { freePort, listen } from '../providers/loopback.mjs';
 import { COOKIE, startHost } from './host.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const binary = process.env.TOKENVAULT ?? path.join(root, 'bin', 'tokenvault');
 const client = { id: 'vault-basic', secret: 'secret-of-vault-basic-7f3a9c51d2' };
 const deviceClient = { id: 'vault-device', secret: 'secret-of-vault-device-5a1f8b6c20' };
-
-async function freePort() {
-  const server = http.createServer();
-  const port = await listen(server, 0);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Starts a child and resolves with its first line that holds text. */
 async function start(command, args, options, text) {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -163,13 +162,9 @@ func (d *demo) providerFile() string { return filepath.Join(d.dir, "demo.yaml") 
 func (d *demo) dataDir() string      { return filepath.Join(d.dir, "data") }
 
 // choosePort decides where the vault will be.
-func (d *demo) choosePort(ctx context.Context) error {
-	address, err := freePort(ctx)
-	if err != nil {
-		return err
-	}
-	_, port, err := net.SplitHostPort(address)
-	d.apiURL, d.vaultURL = "http://"+address, "http://"+d.mode.vaultName()+":"+port
+func (d *demo) choosePort(context.Context) error {
+	port, err := testpg.FreePort()
+	d.apiURL, d.vaultURL = fmt.Sprintf("http://127.0.0.1:%d", port), fmt.Sprintf("http://%s:%d", d.mode.vaultName(), port)
 	return err
 }
 
@@ -224,14 +219,6 @@ func output(cmd *exec.Cmd) (string, error) {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return string(out), nil
-}
-
-func freePort(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // newKey creates an API key by the command line.

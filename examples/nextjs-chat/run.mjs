@@ -6,8 +6,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { freePort } from "../../e2e/providers/loopback.mjs";
 import { install } from "./run/install.mjs";
-import { freePort, root, start, stop, tokenvault } from "./run/processes.mjs";
+import { root, start, stop, tokenvault } from "./run/processes.mjs";
 import { startBank, startOAuthServer } from "./run/services.mjs";
 
 const folder = mkdtempSync(path.join(tmpdir(), "tokenvault-example-"));

@@ -3,7 +3,6 @@ package testpg
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +25,7 @@ func (s *Server) Pooler(t testing.TB) func(dsn string) string {
 	if _, err := os.Stat(poolerBinary); err != nil {
 		t.Fatal("PgBouncer is not installed: run 'make deps'")
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,12 +76,4 @@ func (s *Server) users(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-func freePort() (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close() //nolint:errcheck,forcetypeassert // listens on tcp
 }

@@ -119,7 +119,7 @@ func (s *Server) initialize(dir string) error {
 func (s *Server) Start() error {
 	if s.Port == 0 {
 		var err error
-		if s.Port, err = freePort(); err != nil {
+		if s.Port, err = FreePort(); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 // Processes that end with this one.
 import { execFileSync, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
-import { createServer } from "node:net";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -42,14 +41,3 @@ export const tokenvault = (env, args, input) =>
     encoding: "utf8",
     stdio: ["pipe", "pipe", "inherit"],
   });
-
-export function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
