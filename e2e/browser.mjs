@@ -38,7 +38,12 @@ export async function person(context = {}, { thirdPartyCookies = false } = {}) {
 }
 
 /** Waits until a window has closed itself. */
-export const closed = async (page) => page.isClosed() || page.waitForEvent('close');
+export async function closed(page) {
+  if (page.isClosed()) return;
+  await page.waitForEvent('close', { timeout: 120_000 }).catch((err) => {
+    throw new Error(`the window is open still, at ${new URL(page.url()).pathname}`, { cause: err });
+  });
+}
 
 /** Signs in and consents at the provider's own pages. */
 export async function consent(page, name) {

@@ -5,7 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { closed, consent, launch } from './browser.mjs';
-import { shows, tabTitles } from './liveview.mjs';
+import { focused, follow, shows } from './liveview.mjs';
 import { has, recording, Seen } from './seen.mjs';
 
 const { MODE, SIGN_IN_URL, CHAT_URL, VAULT_URL, PAGES_FILE, BANK_URL, BANK_USER, BANK_PASSWORD, PICTURES } = process.env;
@@ -29,16 +29,18 @@ async function sound(page, name) {
 
 /** The bank has no OAuth: the user signs in at it in the vault's browser, through the canvas in the card. */
 async function atTheBank(page, call) {
-  const shown = tabTitles(page);
+  const view = follow(page);
   await press(page, 'What is my balance?');
   await press(cardOf(page, call), 'Log in to Harbour Bank');
   await shows(page, BANK_URL);
   await sound(page, 'demo-bank');
+  await view.field('Sign in');
+  await focused(page);
   await page.keyboard.type(BANK_USER);
   await page.keyboard.press('Tab');
   await page.keyboard.type(BANK_PASSWORD);
   await page.keyboard.press('Enter');
-  await shown('One-time code');
+  await view.field('One-time code');
   await press(turn(page, call), 'Look at your phone');
   const code = await turn(page, call).locator('output').filter({ hasText: /^\d+$/ }).textContent();
   await page.locator('.tv-live textarea').focus();

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { closed, consent, launch } from './browser.mjs';
-import { shows, tabTitles } from './liveview.mjs';
+import { focused, follow, shows } from './liveview.mjs';
 import { found } from './rig/secrets.mjs';
 import { has, recording, Seen } from './seen.mjs';
 
@@ -73,15 +73,17 @@ async function balance(page, bank, look) {
   const card = page.locator('[data-provider=bank]');
   await card.getByText('Harbour Bank is not connected yet.').waitFor();
   await look('bank-paused');
-  const shown = tabTitles(page);
+  const view = follow(page);
   await card.getByRole('button', { name: 'Log in to Harbour Bank' }).click();
   await shows(page, bank.url);
   await look('bank-live-view');
+  await view.field('Sign in');
+  await focused(page);
   await page.keyboard.type(bank.user);
   await page.keyboard.press('Tab');
   await page.keyboard.type(bank.password);
   await page.keyboard.press('Enter');
-  await shown('One-time code');
+  await view.field('One-time code');
   await look('bank-live-view-code');
   await page.keyboard.type(await bank.code());
   await page.keyboard.press('Enter');

@@ -1,4 +1,5 @@
-// What people do on the vault's page while they sign in at the bank, which they see and control through the live view only.
+// What people do on the vault's page while they sign in at the bank, which they see and control through the live view only:
+// page.view follows that.
 
 /** Waits until the address bar names an origin and a picture is drawn. */
 export async function shows(page, origin) {
@@ -12,20 +13,21 @@ export async function shows(page, origin) {
   });
 }
 
-/** Types into the field of the page that has the focus, which the bank's pages give to their first one. */
-export async function type(page, text) {
+/** Types into the field of a page that has the focus, which the bank's pages give to their first one. */
+export async function type(page, title, text) {
+  await page.view.field(title);
   await page.locator('[data-keyboard]').focus();
   await page.keyboard.type(text);
 }
 
 /** Types the name, and the password in part; the rest is pasted. */
 export async function password(world, page) {
-  await type(page, world.bank.user);
+  await type(page, 'Sign in', world.bank.user);
   await page.keyboard.press('Tab');
   await page.keyboard.type(world.bank.password.slice(0, 4));
   await paste(page, world.bank.password.slice(4));
   await page.keyboard.press('Enter');
-  await page.locator('[data-back]:enabled').waitFor(); // the bank went on
+  await page.view.page('One-time code'); // the bank went on
 }
 
 async function paste(page, text) {
@@ -36,19 +38,10 @@ async function paste(page, text) {
   }, text);
 }
 
-/** Types the one-time code, again if the page was not there yet or the code ran out. */
 export async function code(world, page) {
-  for (let tries = 4; ; tries--) {
-    await page.locator('[data-keyboard]').focus();
-    await page.keyboard.press('Control+a');
-    await page.keyboard.type(await world.code());
-    await page.keyboard.press('Enter');
-    try {
-      return await connected(page, 15_000);
-    } catch (err) {
-      if (tries === 1) throw err;
-    }
-  }
+  await type(page, 'One-time code', await world.code());
+  await page.keyboard.press('Enter');
+  await connected(page);
 }
 
-export const connected = (page, timeout = 60_000) => page.getByRole('heading', { name: /is connected$/ }).waitFor({ timeout });
+export const connected = (page) => page.getByRole('heading', { name: /is connected$/ }).waitFor({ timeout: 120_000 });

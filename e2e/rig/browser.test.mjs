@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { launch } from '../browser.mjs';
+import { follow } from '../liveview.mjs';
 import { code, connected, password, shows, type } from './bank.mjs';
 import { confirm, post, sound, watch } from './steps.mjs';
 import { startWorld } from './world.mjs';
@@ -24,10 +25,12 @@ async function live(browser = mine, user = 'ada', provider = 'bank') {
   assert.equal(status, 428);
   const page = await browser.newPage();
   page.complaints = watch(page);
+  page.view = follow(page);
   await page.goto(body.authRequest.connectUrl);
   await confirm(page);
   await page.waitForURL(/\/browser$/);
   await shows(page, world.bank.bank);
+  await page.view.page('Sign in');
   return { page, asked: body.authRequest };
 }
 
@@ -67,7 +70,7 @@ test('a pop-up of an identity provider is a tab, and counts', async () => {
   await shows(page, world.bank.ident);
   await page.locator('[data-tabs] li').nth(1).waitFor();
   await sound(page, 'browser-popup');
-  await type(page, 'alice');
+  await type(page, 'Ident', 'alice');
   await page.keyboard.press('Enter');
   await connected(page);
   assert.equal((await world.wait('bob', asked.authRequestId)).status, 'connected');

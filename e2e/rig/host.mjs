@@ -45,6 +45,12 @@ async function serve(folder, pathname, res) {
   res.end(content);
 }
 
+/** Answers also where a route cannot: the vault may be gone, or be starting again. */
+const answered = (route, res) => Promise.resolve(route).catch(() => {
+  res.statusCode = 502;
+  res.end();
+});
+
 /**
  * Starts the host at app.corp.localhost; cookies reach vault.corp.localhost too.
  * complete(authRequestId, handle, userId) is called when a browser arrives at
@@ -135,7 +141,7 @@ export async function startHost(complete) {
     const url = new URL(req.url, 'http://host');
     res.setHeader('content-type', 'text/html');
     const route = routes[url.pathname];
-    if (route) return route(req, res, url.searchParams);
+    if (route) return answered(route(req, res, url.searchParams), res);
     if (host.pages && req.headers.host.startsWith('app.')) return serve(host.pages, url.pathname, res);
     res.statusCode = 404;
     res.end();

@@ -2,6 +2,7 @@
 // bank says in its title what it got.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { follow } from '../liveview.mjs';
 import { confirm } from './steps.mjs';
 import { startWorld } from './world.mjs';
 
@@ -17,88 +18,82 @@ after(() => world?.stop());
 async function live(name) {
   const { body } = await world.resolveAt(`ask-${name}`, 'ada');
   const page = await browser.newPage();
+  page.view = follow(page);
   await page.goto(body.authRequest.connectUrl);
   await confirm(page);
   await page.waitForURL(/\/browser$/);
   return page;
 }
 
-async function ready(page) {
-  await page.locator('[data-origin]').filter({ hasText: world.bank.bank }).waitFor();
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector('canvas');
-    const pixel = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
-    return document.querySelector('[data-veil]').hidden && pixel.some((value, i) => i < 3 && value !== 0);
-  });
-  await page.locator('[data-keyboard]').focus();
-}
-
-/** Waits until the page of the bank says something in its title. */
-const says = (page, title) => page.waitForFunction((wanted) =>
-  [...document.querySelectorAll('[data-tabs] li button')].some((button) => button.textContent === wanted), title);
+/** Gives the keyboard to the browser. Pages of the bank say in their titles what they got. */
+const keyboard = (page) => page.locator('[data-keyboard]').focus();
 
 test('dialogs of the page are asked in forms of ours', async () => {
   const page = await live('dialogs');
-  await ready(page);
+  await page.view.page('dialogs');
+  await keyboard(page);
   const dialog = page.locator('dialog[data-dialog][open]');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await dialog.getByText('Mind the gap').waitFor();
   await dialog.getByRole('button', { name: 'OK' }).click();
-  await says(page, 'alerted');
+  await page.view.page('alerted');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await dialog.getByText('Sure?').waitFor();
   await dialog.getByRole('button', { name: 'Cancel' }).click();
-  await says(page, 'confirmed false');
+  await page.view.page('confirmed false');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await dialog.getByText('Your name?').waitFor();
   await dialog.getByRole('textbox').fill('Zoë');
   await dialog.getByRole('button', { name: 'OK' }).click();
-  await says(page, 'entered Zoë');
+  await page.view.page('entered Zoë');
   await page.close();
 });
 
 test('files are chosen on this side and arrive on the other', async () => {
   const page = await live('upload');
-  await ready(page);
+  await page.view.page('upload');
+  await keyboard(page);
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   const dialog = page.locator('dialog[data-chooser][open]');
   await dialog.locator('[data-files]').setInputFiles({ name: 'proof.txt', mimeType: 'text/plain', buffer: Buffer.from('it is me') });
   await dialog.getByRole('button', { name: 'OK' }).click();
-  await says(page, 'got proof.txt=it is me');
+  await page.view.page('got proof.txt=it is me');
   await page.close();
 });
 
 test('compositions, and copy and paste both ways', async () => {
   const page = await live('text');
-  await ready(page);
+  await page.view.field('text');
+  await keyboard(page);
   const input = await page.context().newCDPSession(page);
   await input.send('Input.imeSetComposition', { text: 'に', selectionStart: 1, selectionEnd: 1 });
   await input.send('Input.imeSetComposition', { text: 'にほん', selectionStart: 3, selectionEnd: 3 });
   await input.send('Input.insertText', { text: '日本' });
-  await says(page, 'text 日本');
+  await page.view.page('text 日本');
   await page.evaluate(() => navigator.clipboard.writeText(' и мир'));
   await page.keyboard.press('Control+v');
-  await says(page, 'text 日本 и мир');
+  await page.view.page('text 日本 и мир');
   await page.keyboard.press('Control+a');
   await page.keyboard.press('Control+c');
   await page.waitForFunction(async () => (await navigator.clipboard.readText()) === '日本 и мир');
   await page.keyboard.press('Control+x');
-  await says(page, 'text');
+  await page.view.page('text');
   await page.close();
 });
 
 test('a list of choices opens within the picture', async () => {
   const page = await live('select');
-  await ready(page);
+  await page.view.page('select');
+  await keyboard(page);
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('Enter');
-  await says(page, 'picked de');
+  await page.view.page('picked de');
   await page.close();
 });
 

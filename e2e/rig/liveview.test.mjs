@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { tabTitles } from '../liveview.mjs';
+import { focused, follow, shows } from '../liveview.mjs';
 import { watch } from './steps.mjs';
 import { startWorld } from './world.mjs';
 
@@ -42,22 +42,13 @@ async function person(user, options = { viewport: { width: 1000, height: 900 } }
   const browser = await world.browser(user, options);
   const page = await browser.newPage();
   page.complaints = watch(page);
+  page.view = follow(page);
   page.traffic = [];
   page.on('request', (request) => page.traffic.push(request.url(), request.postData() ?? ''));
   const query = new URLSearchParams({ vault: world.vault, request: JSON.stringify(body.authRequest) });
   await page.goto(`${world.host.origin}/ui?${query}`);
   await card(page).waitFor();
   return { page, asked: body.authRequest };
-}
-
-/** Waits until the address names an origin and a picture is drawn. */
-async function shows(page, origin) {
-  await page.locator('.tv-live-address').filter({ hasText: origin }).waitFor({ timeout: 60_000 });
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector('.tv-live canvas');
-    const middle = canvas.getContext('2d').getImageData(canvas.width / 2, 20, 1, 1).data;
-    return document.querySelector('.tv-live-veil').dataset.covers === 'false' && middle.some((v, i) => i < 3 && v !== 0);
-  });
 }
 
 /** Waits until the picture is another one than before act. */
@@ -89,12 +80,13 @@ test('a person signs in within the card, by keyboard alone', async () => {
   assert.match(await told.textContent(), /receives the cookies of your login/, 'what signing in gives is said');
   await shows(page, world.bank.bank);
   await sound(page, 'live-view');
-  assert.equal(await keyboard(page).evaluate((field) => field === document.activeElement), true, 'keys go to the browser');
-
+  await page.view.field('Sign in');
+  await focused(page);
   await page.keyboard.type(world.bank.user);
   await page.keyboard.press('Tab');
   await page.keyboard.type(world.bank.password);
-  await changes(page, () => page.keyboard.press('Enter'));
+  await page.keyboard.press('Enter');
+  await page.view.field('One-time code');
   await page.keyboard.press('F6'); // out of the picture
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "I'm signed in");
   await page.keyboard.press('Enter'); // before the second factor
@@ -114,16 +106,17 @@ test('a person signs in within the card, by keyboard alone', async () => {
   assert.equal(all.includes(world.bank.password), false, 'the password went over the socket only');
 });
 
-/** Signs in in the card, with the code if asked says that the bank asks for it. */
-async function signIn(page, asked) {
+/** Signs in in the card, with a code unless the device is known. */
+async function signIn(page, { known = false } = {}) {
   await shows(page, world.bank.bank);
+  await page.view.field('Sign in');
   await keyboard(page).focus();
   await page.keyboard.type(world.bank.user);
   await page.keyboard.press('Tab');
   await page.keyboard.type(world.bank.password);
   await page.keyboard.press('Enter');
-  if (!asked) return; // the device is known
-  await asked('One-time code');
+  if (known) return;
+  await page.view.field('One-time code');
   await page.keyboard.type(await world.code());
   await page.keyboard.press('Enter');
 }
@@ -131,9 +124,8 @@ async function signIn(page, asked) {
 test('another account than before is said as of a window, and connected beside the earlier one', async () => {
   const { page, asked } = await person('dora');
   const windows = page.context().pages().length;
-  const title = tabTitles(page);
   await button(page, `Log in to ${asked.providerName}`).click();
-  await signIn(page, title);
+  await signIn(page);
   await card(page).getByText(`Connected to ${asked.providerName} as alice@example.com`).waitFor({ timeout: 60_000 });
 
   await world.code('forget');
@@ -143,12 +135,12 @@ test('another account than before is said as of a window, and connected beside t
   const query = new URLSearchParams({ vault: world.vault, request: JSON.stringify(body.authRequest) });
   await page.goto(`${world.host.origin}/ui?${query}`);
   await button(page, `Reconnect ${asked.providerName}`).click();
-  await signIn(page);
+  await signIn(page, { known: true });
   await card(page).getByText('You signed in with another Harbour Bank account than before').waitFor({ timeout: 60_000 });
   assert.deepEqual(await card(page).getByRole('button').allTextContents(), ['Sign in with the earlier one', 'Connect the new one beside it', 'Cancel']);
   await sound(page, 'account-change-browser');
   await button(page, 'Connect the new one beside it').click();
-  await signIn(page, title);
+  await signIn(page);
   await card(page).getByText(`Connected to ${asked.providerName} as bob@example.com`).waitFor({ timeout: 60_000 });
   assert.equal(page.context().pages().length, windows, 'none was opened');
   assert.deepEqual((await world.connections('dora')).map((c) => c.externalAccountId).sort(), ['alice', 'bob']);
@@ -165,8 +157,14 @@ test('a lost connection, a reload and another tab lead to the same browser; canc
   await page.reload();
   await button(page, `Log in to ${asked.providerName}`).click();
   await shows(page, world.bank.bank);
+  const seen = Promise.withResolvers();
+  await page.route('**/ticket', async (route) => {
+    await seen.promise;
+    await route.continue();
+  });
   await sockets[0].close({ code: 1001 });
   await page.getByText('The connection was lost').waitFor();
+  seen.resolve();
   await shows(page, world.bank.bank);
   assert.equal(sockets.length, 2);
   await page.reload();
@@ -200,10 +198,10 @@ test('on a phone, a finger chooses a field, and the keyboard opens for it', asyn
   await shows(page, world.bank.bank);
   await sound(page, 'live-view-phone');
   await button(page, 'Show the keyboard').tap();
-  assert.equal(await keyboard(page).evaluate((field) => field === document.activeElement), true);
+  await focused(page);
   await keyboard(page).evaluate((field) => field.blur());
   const screen = await page.locator('.tv-live canvas').boundingBox();
   await page.touchscreen.tap(screen.x + screen.width / 2, screen.y + screen.height * 0.35);
-  await page.waitForFunction(() => document.activeElement.matches('.tv-live textarea'));
+  await focused(page);
   await changes(page, () => page.keyboard.insertText('cleo')); // as soft keyboards do, without keys
 });

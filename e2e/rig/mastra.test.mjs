@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { consent } from '../browser.mjs';
+import { follow } from '../liveview.mjs';
 import { agentProcess, buildPackages } from './agent.mjs';
 import { code, password, shows } from './bank.mjs';
 import { found } from './secrets.mjs';
@@ -160,6 +161,7 @@ test('of a login in a browser, a call is given the cookies of the address that i
   const bank = { provider: 'bank', service: `${world.bank.bank}/account?from=2026` };
   const run = await suspended('kim.db', { user: 'kim', ...bank });
   const page = await (await world.browser('kim', { viewport: { width: 1280, height: 1000 } })).newPage();
+  page.view = follow(page);
   await page.goto(run.connectUrl);
   await confirm(page);
   await shows(page, world.bank.bank);

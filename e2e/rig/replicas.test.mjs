@@ -1,6 +1,7 @@
 // A login whose browser runs at one server, seen and ended through another one on the same database.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { follow } from '../liveview.mjs';
 import { confirm } from './steps.mjs';
 import { startWorld } from './world.mjs';
 
@@ -27,14 +28,16 @@ test('the live view goes on through a server that has no browser of its own', as
   world.lead(1);
   await page.context().close(); // with its connections to the first server
   const other = await (await world.browser('ada', { viewport: { width: 1280, height: 1000 } })).newPage();
+  const view = follow(other);
   await other.goto(page.url());
   await drawn(other);
+  await view.field('Sign in');
   await other.locator('[data-keyboard]').focus();
   await other.keyboard.type(world.bank.user);
   await other.keyboard.press('Tab');
   await other.keyboard.type(world.bank.password);
   await other.keyboard.press('Enter');
-  await other.waitForFunction((bank) => [...document.querySelectorAll('[data-tabs] li button')].some((b) => b.textContent === 'One-time code' && bank), world.bank.bank);
+  await view.field('One-time code');
   await other.keyboard.type(await world.code());
   await other.keyboard.press('Enter');
   await other.getByRole('heading', { name: /is connected$/ }).waitFor({ timeout: 60_000 });

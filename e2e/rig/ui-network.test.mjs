@@ -2,7 +2,7 @@
 // checked, never how long they take.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { consent } from '../browser.mjs';
+import { closed, consent } from '../browser.mjs';
 import { confirm } from './steps.mjs';
 import { card, opens, press, sound, startUI } from './ui.mjs';
 
@@ -70,6 +70,7 @@ test('the window is there before the vault has answered, once, and ends connecte
   await confirm(popup);
   await consent(popup, 'ada');
   await card(page).getByText('Connected to Example ID as ada').waitFor();
+  await closed(popup);
   assert.deepEqual(await page.evaluate(() => globalThis.states), ['idle', 'connecting', 'waiting', 'connected']);
   assert.equal(page.context().pages().length, others);
 });

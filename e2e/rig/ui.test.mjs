@@ -14,6 +14,11 @@ before(async () => {
 });
 after(() => ui?.stop());
 
+/** Waits until the focus is on what says this. */
+const focusIsOn = (page, text) => page.waitForFunction((wanted) => document.activeElement.textContent === wanted, text);
+
+const inNameField = (page) => page.waitForFunction(() => document.activeElement.matches('input'));
+
 test('third-party cookies are blocked here; in a browser that allows them they would be sent', async () => {
   const page = await (await world.browser('ada')).newPage();
   assert.deepEqual(await cookiesSent(page, world.host), { firstParty: 'true', thirdParty: 'false' });
@@ -169,7 +174,7 @@ test('a keyboard is enough', async () => {
   const page = await person('hal', { request: await world.ask('hal') });
   await card(page).waitFor();
   await page.keyboard.press('Tab');
-  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Connect Example ID');
+  await focusIsOn(page, 'Connect Example ID');
   const window = page.context().waitForEvent('page');
   await page.keyboard.press('Enter');
   const popup = await window;
@@ -180,6 +185,7 @@ test('a keyboard is enough', async () => {
 
 test('a phone goes there and back in its own tab', async () => {
   const page = await person('ida', { connect: 'idp' }, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  await card(page).waitFor();
   await sound(page, 'phone');
   await press(card(page), 'Connect Example ID');
   await page.waitForURL(`${world.vault}/**`);
@@ -223,23 +229,23 @@ test('a list names an account by the keyboard, and says who used it last', async
   await page.getByText('ada@example.test', { exact: true }).waitFor();
   await page.getByText('Allowed: mail-agent').waitFor();
   await page.getByText('Last used by mail-agent, now').waitFor();
-  const focused = () => page.evaluate(() => document.activeElement.textContent);
   await page.keyboard.press('Tab');
-  assert.equal(await focused(), 'Share with your organization');
+  await focusIsOn(page, 'Share with your organization');
   await page.keyboard.press('Tab');
-  assert.equal(await focused(), 'Rename');
+  await focusIsOn(page, 'Rename');
   await page.keyboard.press('Enter');
-  await page.getByLabel('Name').waitFor();
+  await inNameField(page);
   await page.keyboard.type('Nowhere');
   await page.keyboard.press('Escape');
   await page.getByLabel('Name').waitFor({ state: 'detached' });
-  assert.equal(await focused(), 'Rename');
+  await focusIsOn(page, 'Rename');
   await page.keyboard.press('Enter');
+  await inNameField(page);
   await page.keyboard.type('Work');
   await sound(page, 'list-rename');
   await page.keyboard.press('Enter');
   await page.getByText('Work', { exact: true }).waitFor();
-  assert.equal(await focused(), 'Rename');
+  await focusIsOn(page, 'Rename');
   await page.getByText('ada@example.test', { exact: true }).waitFor();
   assert.equal((await world.connections('ada'))[0].name, 'Work');
 });

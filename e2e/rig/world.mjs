@@ -102,7 +102,7 @@ class World {
     this.host = await startHost((...args) => this.complete(...args));
     const { child, line } = await start('node', ['oidc-op.mjs'], {
       cwd: path.join(root, 'e2e', 'providers'), stdio: ['pipe', 'pipe', 'ignore'],
-      env: { ...process.env, PORT: '0', CTRL_PORT: '0', HOST_NAME: 'idp.localhost', COOP: coop },
+      env: { ...process.env, PORT: '0', CTRL_PORT: '0', HOST_NAME: 'idp.localhost', COOP: coop, ACCESS_TTL: '3600' }, // nothing is renewed meanwhile
     }, '"issuer"');
     this.provider = child;
     ({ issuer: this.issuer, control: this.control } = JSON.parse(line));
