@@ -145,7 +145,8 @@ export function createConnect(options: ConnectOptions): Connect {
           fresh = false;
           if (seen.status !== "pending") return;
           if (seen.notice && seen.noticedAt !== acted) set({ status: "mismatch", request: seen });
-          else if (first || state.status === "mismatch") set({ status: "waiting", request: seen });
+          else if (first || state.status === "mismatch" || state.status === "connecting")
+            set({ status: "waiting", request: seen });
         },
         onReady: (ready) => {
           look = ready;
@@ -212,7 +213,8 @@ export function createConnect(options: ConnectOptions): Connect {
     resume() {
       if (!current) return Promise.resolve(state);
       const request = current;
-      set({ status: "waiting", request });
+      // What the page shows itself is begun by its showing: whether it is, the vault says first.
+      set(open === "none" ? { status: "connecting" } : { status: "waiting", request });
       return run((signal) => follow(request, signal));
     },
     async check() {
@@ -220,7 +222,7 @@ export function createConnect(options: ConnectOptions): Connect {
       if (page.begun(current.authRequestId)) return this.resume();
       try {
         const seen = await client.authRequest(current.authRequestId);
-        if (running) return state;
+        if (running || state.status !== "idle") return state; // the user acted meanwhile
         learn(seen);
         return seen.status === "pending" ? idle() : set(endOf(seen));
       } catch {

@@ -148,6 +148,27 @@ test("a card says that another account came as it says it of a window, and goes 
   expect(open).not.toHaveBeenCalled();
 });
 
+test("a page that is loaded again while another account is told begins no login by itself", async () => {
+  await live();
+  cleanup();
+  vault.request = { ...vault.request, notice: "account_mismatch", noticedAt: "2026-01-01T10:00:00Z" };
+  vault.login = { phase: "ended", notice: "account_mismatch" };
+  vault.calls = [];
+  let answer = () => {};
+  vault.held = new Promise((ready) => {
+    answer = ready;
+  });
+  render(
+    <TokenVaultProvider client={vault.client}>
+      <TokenVaultAuth request={vault.request} />
+    </TokenVaultProvider>,
+  );
+  await screen.findByRole("button", { name: "One moment…" });
+  answer();
+  await screen.findByRole("button", { name: "Connect the new one beside it" }, { timeout: 5000 });
+  expect(vault.calls.filter((call) => call.startsWith("POST"))).toEqual([]);
+});
+
 test("keys, pastes and soft keyboards go to the browser; F6 leads out", async () => {
   const socket = await live();
   const before = socket.sent.length;

@@ -34,6 +34,8 @@ export class FakeVault {
   providers: Partial<Provider>[] = [];
   problem: { status: number; code: string; detail: string; field?: string } | undefined;
   verdict = "accepted";
+  /** What answers to reads wait for. */
+  held: Promise<void> | undefined;
   /** The login in a browser, of the request. */
   login: Partial<Login> = {};
 
@@ -42,6 +44,7 @@ export class FakeVault {
   async #answer(request: Request): Promise<Response> {
     const path = new URL(request.url).pathname.replace("/api/token-vault", "");
     this.calls.push(`${request.method} ${path}`);
+    if (request.method === "GET") await this.held;
     const text = await request.text();
     if (text) this.bodies.push(JSON.parse(text));
     if (this.problem) return Response.json(this.problem, { status: this.problem.status });
