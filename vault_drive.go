@@ -37,7 +37,8 @@ type DriveRequest struct {
 // It fails as [Vault.Resolve] does, with a [FieldError] if the provider's usage
 // mode is not session, and with [ErrUnavailable] if no browser can be started now.
 // The wire ends with the browser: at once if the connection is revoked, and after
-// [Options.SessionIdle] without a message.
+// [Options.SessionIdle] without a message. It ends with [ErrDenied] within a few
+// seconds after the agent's permission ends or is withdrawn.
 func (v *Vault) Drive(ctx context.Context, actor Actor, in DriveRequest) (wire Wire, err error) {
 	ctx, end := v.watch.begin(ctx, Operation{Kind: OpSessionDrive})
 	defer func() { end(OutcomeOf(err)) }()
@@ -76,7 +77,42 @@ func (v *Vault) Drive(ctx context.Context, actor Actor, in DriveRequest) (wire W
 	if err != nil {
 		return nil, fmt.Errorf("drive: %w", err)
 	}
-	return newDrivenWire(inner, access.request.Release == ReleaseToken, driven.touch), nil
+	passed := newDrivenWire(inner, access.request.Release == ReleaseToken, driven.touch)
+	go v.endWithPermission(passed, access)
+	return passed, nil
+}
+
+// endWithPermission ends the wire once the agent would not be given it any more.
+func (v *Vault) endWithPermission(w *drivenWire, access *Access) {
+	poll := time.NewTicker(sessionPoll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-poll.C:
+		}
+		ctx, cancel := context.WithTimeout(w.ctx, checkTimeout)
+		permitted := v.stillPermitted(ctx, access)
+		cancel()
+		if !permitted {
+			_ = w.end(fmt.Errorf("drive: the permission has ended: %w", ErrDenied))
+			return
+		}
+	}
+}
+
+// stillPermitted reports whether the access would be given now. While the store does
+// not answer, nobody takes it away.
+func (v *Vault) stillPermitted(ctx context.Context, a *Access) bool {
+	found, err := v.store.FindUsable(ctx, FindQuery{
+		Owner: a.actor.Owner, AgentID: a.actor.ID, ProviderID: a.provider.ID, ConnectionID: a.connection.ID,
+	})
+	if err != nil {
+		return true
+	}
+	pick := selectCandidate(a.actor, a.provider, a.request, found)
+	return !pick.denied && pick.reason == ""
 }
 
 // A drivenSession is the browser of a connection, in this process.

@@ -79,8 +79,8 @@ type drivenWire struct {
 	used    func()
 	refused chan []byte // answers to what was not passed on
 	arrived chan arrival
-	ctx     context.Context //nolint:containedctx // of the goroutine that receives
-	cancel  context.CancelFunc
+	ctx     context.Context //nolint:containedctx // of the goroutines of the wire; its cause is why the wire ended
+	cancel  context.CancelCauseFunc
 	closing sync.Once
 }
 
@@ -103,7 +103,7 @@ type arrival struct {
 }
 
 func newDrivenWire(inner Wire, token bool, used func()) *drivenWire {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	w := &drivenWire{inner: inner, token: token, used: used, refused: make(chan []byte, 64), arrived: make(chan arrival), ctx: ctx, cancel: cancel}
 	go w.pump()
 	return w
@@ -134,7 +134,7 @@ func (w *drivenWire) Receive(ctx context.Context) ([]byte, error) {
 		}
 		return withoutCookies(a.message), nil
 	case <-w.ctx.Done():
-		return nil, ErrClosed
+		return nil, context.Cause(w.ctx)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -151,6 +151,9 @@ func (w *drivenWire) Send(ctx context.Context, message []byte) error {
 	}
 	if err := json.Unmarshal(message, &call); err != nil {
 		return invalid("message", "must be one call of the Chrome DevTools Protocol")
+	}
+	if err := context.Cause(w.ctx); err != nil {
+		return err
 	}
 	w.used()
 	if mayDrive(call.Method, w.token) {
@@ -174,17 +177,20 @@ func (w *drivenWire) Send(ctx context.Context, message []byte) error {
 	case w.refused <- answer:
 		return nil
 	case <-w.ctx.Done():
-		return ErrClosed
+		return context.Cause(w.ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
 // Close ends the wire, and leaves the browser as it is.
-func (w *drivenWire) Close() error {
+func (w *drivenWire) Close() error { return w.end(ErrClosed) }
+
+// end closes the wire for a reason.
+func (w *drivenWire) end(reason error) error {
 	var err error
 	w.closing.Do(func() {
-		w.cancel()
+		w.cancel(reason)
 		err = w.inner.Close()
 	})
 	return err

@@ -312,3 +312,55 @@ func TestOnlyAPermittedAgentDrives(t *testing.T) {
 		t.Errorf("Drive of a provider in usage mode token: %v, want ErrInvalid", err)
 	}
 }
+
+// A wire is no more than the permission: both a withdrawn one and one whose time is
+// over end it, and leave the browser to others.
+func TestAWireEndsWithItsPermission(t *testing.T) {
+	type end struct {
+		ttl    time.Duration
+		happen func(t *testing.T, r *loginRig)
+	}
+	for name, end := range map[string]end{
+		"withdrawn": {0, func(t *testing.T, r *loginRig) {
+			permissions, err := r.Permissions(t.Context(), aliceUser, tokenvault.Page{})
+			if err != nil || len(permissions) != 1 {
+				t.Fatalf("%d permissions, %v", len(permissions), err)
+			}
+			if err := r.WithdrawPermission(t.Context(), aliceUser, permissions[0].ID); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"over": {time.Minute, func(*testing.T, *loginRig) { wait(time.Minute) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := sessionRig(t)
+				r.store = memory.New(nil)
+				r.Vault = r.another(t, "", r.flow)
+				login, err := r.StartLogin(t.Context(), aliceUser, tokenvault.StartLogin{StartConnect: tokenvault.StartConnect{
+					AuthRequestID: r.ask(t).ID, PermissionTTL: end.ttl,
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				browser := r.flow.session(login.ID)
+				browser.signIn()
+				wire := r.drive(t, r.settled(t, login.Request.ID).ConnectionID, tokenvault.ReleaseInject)
+				wait(30 * time.Second)
+				if err := wire.Send(t.Context(), []byte(`{"id":1,"method":"Page.reload"}`)); err != nil {
+					t.Fatal(err)
+				}
+				end.happen(t, r)
+				if _, err := wire.Receive(t.Context()); !errors.Is(err, tokenvault.ErrDenied) {
+					t.Errorf("Receive: %v, want ErrDenied", err)
+				}
+				if err := wire.Send(t.Context(), []byte(`{"id":2,"method":"Page.reload"}`)); !errors.Is(err, tokenvault.ErrDenied) {
+					t.Errorf("Send: %v, want ErrDenied", err)
+				}
+				if why := browser.why(); why != "" {
+					t.Errorf("the browser ended: %s", why)
+				}
+			})
+		})
+	}
+}

@@ -212,6 +212,8 @@ func closeWith(conn *websocket.Conn, err error) {
 		_ = conn.Close(closeReplaced, "replaced")
 	case errors.Is(err, tokenvault.ErrUnauthenticated):
 		_ = conn.Close(closeRefused, "ticket")
+	case errors.Is(err, tokenvault.ErrDenied):
+		_ = conn.Close(closeRefused, "denied")
 	case errors.Is(err, tokenvault.ErrNotFound):
 		_ = conn.Close(closeUnknown, "unknown")
 	case errors.Is(err, tokenvault.ErrInvalid):
