@@ -52,16 +52,23 @@ export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
     });
     return asked;
   };
-  /** What a request to url is to carry. Requests at once do not share cookies: those are for one address. */
-  const credentialFor = async (url: URL, rejected?: number): Promise<Resolved> => {
-    const again = rejected === undefined ? {} : { rejectedVersion: rejected };
+  /**
+   * What a request to url is to carry, in place of what was refused. Requests at once do not share cookies: those are
+   * for one address. All else they share, and none reports again what another has reported: a key that works, and is
+   * refused after the vault has tried it, counts as dead there.
+   */
+  const credentialFor = async (url: URL, refused?: Resolved): Promise<Resolved> => {
+    const again = refused ? { rejectedVersion: refused.version } : {};
     if (first.tokenType === "browser") {
       // Which cookies a browser would send there, the vault knows. It needs no query for that, which stays here.
       return remember(await ask({ ...again, format: "cookie_header", url: url.origin + url.pathname }));
     }
-    if (rejected !== undefined || !held) return renew(again);
-    const had = await held;
-    return isOver(had) ? renew({}) : had;
+    for (;;) {
+      const asked = held;
+      const had = await asked;
+      if (had && had !== refused && !isOver(had)) return had;
+      if (held === asked) return renew(had === refused ? again : {});
+    }
   };
   return {
     get credentialId() {
@@ -73,17 +80,17 @@ export function accessOf(first: Resolved, raw: boolean, ask: Ask): Access {
     async fetch(input, init = {}) {
       const url = new URL(input);
       mustAllow(resolved.hosts, url);
-      const send = async (rejected?: number) => {
-        const credential = await credentialFor(url, rejected);
+      const send = async (refused?: Resolved) => {
+        const credential = await credentialFor(url, refused);
         mustAllow(credential.hosts, url); // another account may be at another host of the service's
         const { target, headers } = authorized(credential, url, new Headers(init.headers));
         const response = await fetch(target, { ...init, headers, redirect: "manual" });
         // A key in the query stays out of what the tool's code sees.
-        return { version: credential.version, response: named(response, url) };
+        return { credential, response: named(response, url) };
       };
-      const { version, response } = await send();
+      const { credential, response } = await send();
       if (response.status !== 401 || !replayable(init.body)) return response;
-      return (await send(version)).response;
+      return (await send(credential)).response;
     },
     reveal() {
       mustBeRaw();

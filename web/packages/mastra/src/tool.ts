@@ -79,8 +79,10 @@ export function createAuthenticatedTool<Input extends z.ZodType, Output>(
       // Whether the tool may run, and no secret: it asks for what its requests carry.
       const check = options.raw ? {} : { check: true };
       const first = await vault.resolve(providerId, { ...named, ...ids, ...check });
+      // The call keeps to its account, whichever the owner chooses meanwhile; what was refused is a version of it.
+      const same = { ...named, ...ids, connectionId: first.credentialId };
       const access = accessOf(first, options.raw ?? false, (more) =>
-        vault.resolve(providerId, { ...named, ...ids, ...more }),
+        vault.resolve(providerId, { ...same, ...more }),
       );
       return await options.execute(input, access, context);
     } catch (error) {

@@ -224,6 +224,40 @@ test("who withdraws it between the check and the request is asked again", async 
   expect(server.requests).toHaveLength(0);
 });
 
+test("requests at once report once what was refused", async () => {
+  server.connected.add("alice");
+  server.kind = "api_key";
+  server.fresh = "token-2"; // the first is refused
+  const often = async (_: object, access: Access) => {
+    const responses = await Promise.all([1, 2, 3].map(() => access.fetch(`${server.url}/repos`)));
+    return responses.map((response) => response.status);
+  };
+  expect(await run(tool({ execute: often }))).toEqual([200, 200, 200]);
+  expect(server.resolves.map((r) => [r.check, r.rejectedVersion])).toEqual([
+    [true, undefined],
+    [undefined, undefined],
+    [undefined, 1],
+  ]);
+});
+
+test("a call keeps to its account when the owner chooses another meanwhile", async () => {
+  server.connected.add("alice");
+  server.fresh = "token-2"; // the first is refused
+  const switched = async (_: object, access: Access) => {
+    const before = access.credentialId;
+    server.account = "cn_2";
+    await access.fetch(`${server.url}/repos`);
+    return [before, access.credentialId];
+  };
+  expect(await run(tool({ execute: switched }))).toEqual(["cn_1", "cn_1"]);
+  expect(server.resolves.map((r) => [r.connectionId, r.rejectedVersion])).toEqual([
+    [undefined, undefined],
+    ["cn_1", undefined],
+    ["cn_1", 1],
+  ]);
+  expect(await run(tool({ execute: async (_: object, access: Access) => access.credentialId }))).toBe("cn_2");
+});
+
 test("the credential goes to the provider's hosts only, and is shown only if asked for", async () => {
   server.connected.add("alice");
   const to = (url: string) =>

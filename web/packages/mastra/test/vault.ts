@@ -11,6 +11,7 @@ export class VaultAndService {
   resolves: Record<string, unknown>[] = [];
   opened = new Map<string, string>(); // owner → request
   fresh = "token-1";
+  account = "cn_1"; // that the owner chose
   kind: "oauth2" | "browser_login" | "api_key" = "oauth2"; // how users connect
   expiresAt: string | null = null;
   requests: IncomingMessage[] = []; // at the service
@@ -37,7 +38,7 @@ export class VaultAndService {
           return answer(428, { code: "auth_required", detail: "x", authRequest: this.requestOf(user) });
         const version = body.rejectedVersion ? body.rejectedVersion + 1 : 1;
         return answer(200, {
-          credentialId: "cn_1",
+          credentialId: body.connectionId ?? this.account,
           version,
           scopes: ["repo"],
           hosts: [`127.0.0.1:${this.port}`],
