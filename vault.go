@@ -128,6 +128,7 @@ type Vault struct {
 
 	keys           *dataKeys
 	apiKeys        *keyCache
+	keyLookUps     singleflight.Group
 	keyUses        uses
 	connectionUses uses
 	audit          *auditLog

@@ -59,17 +59,35 @@ func (v *Vault) RecheckKey(ctx context.Context, text Secret) (Actor, time.Time, 
 	if len(text.Reveal()) != apiKeyLength {
 		return Actor{}, time.Time{}, errNoKey()
 	}
-	hash, now := sha256.Sum256([]byte(text.Reveal())), time.Now()
-	known, seen, ok := v.apiKeys.get(hash, now)
+	hash := sha256.Sum256([]byte(text.Reveal()))
+	known, seen, ok := v.apiKeys.get(hash, time.Now())
 	if ok {
 		return known.actor, known.ends, nil
 	}
+	// Who asks after a key was ended here joins no look-up from before.
+	result := v.keyLookUps.DoChan(fmt.Sprintf("%x %d", hash, seen), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyLookUpTimeout)
+		defer cancel()
+		return v.lookUpKey(ctx, text, hash, seen)
+	})
+	select {
+	case r := <-result:
+		entry, _ := r.Val.(cachedActor)
+		return entry.actor, entry.ends, r.Err
+	case <-ctx.Done():
+		return Actor{}, time.Time{}, fmt.Errorf("api key: %w", ctx.Err())
+	}
+}
+
+// lookUpKey asks the store for a key, and remembers it.
+func (v *Vault) lookUpKey(ctx context.Context, text Secret, hash [sha256.Size]byte, seen uint64) (cachedActor, error) {
+	now := time.Now()
 	found, err := v.verifyKey(ctx, text)
 	if err != nil {
 		if errors.Is(err, ErrUnauthenticated) {
 			v.apiKeys.forget(hash)
 		}
-		return Actor{}, time.Time{}, err
+		return cachedActor{}, err
 	}
 	key := withScopes(found.APIKey)
 	entry := cachedActor{
@@ -81,7 +99,7 @@ func (v *Vault) RecheckKey(ctx context.Context, text Secret) (Actor, time.Time, 
 	}
 	v.apiKeys.put(hash, seen, entry)
 	v.keyUses.add(key.ID, "")
-	return entry.actor, entry.ends, nil
+	return entry, nil
 }
 
 // KnowsAPIKey reports whether the text is of a key that this process found valid

@@ -12,6 +12,8 @@ const (
 	// another process revokes works here for as long.
 	keyCacheTTL = 5 * time.Second
 	maxKeyCache = 16384
+	// keyLookUpTimeout bounds a look-up, which goes on when one of its callers goes.
+	keyLookUpTimeout = 10 * time.Second
 )
 
 // A cachedActor is whom a key stood for when it was last verified.

@@ -78,6 +78,9 @@ func (a *api) prove(r *http.Request, actor tokenvault.Actor) (*proof, error) {
 		return p, nil
 	}
 	caller, err := p.look()
+	if err == nil && (caller.Kind != actor.Kind || caller.ID != actor.ID) { // a session that changed hands just now
+		err = errProofOver()
+	}
 	if err != nil {
 		p.stop()
 		return nil, err
@@ -108,10 +111,17 @@ func (p *proof) holds() error {
 func (p *proof) over() bool { return !p.until.IsZero() && !time.Now().Before(p.until) }
 
 func (p *proof) look() (tokenvault.Actor, error) {
-	ctx, cancel := context.WithTimeout(p.request.Context(), lookTimeout)
+	patience := lookTimeout
+	if !p.until.IsZero() {
+		patience = min(patience, time.Until(p.until))
+	}
+	ctx, cancel := context.WithTimeout(p.request.Context(), patience)
 	defer cancel()
 	caller, until, err := p.recheck.look(p.request.WithContext(ctx))
 	if err != nil {
+		if ctx.Err() != nil && p.request.Context().Err() == nil {
+			err = fmt.Errorf("the caller cannot be proven now: %w", tokenvault.ErrUnavailable)
+		}
 		return caller, err
 	}
 	wait := lookAgain

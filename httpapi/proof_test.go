@@ -258,6 +258,79 @@ func TestLooksAreCheap(t *testing.T) {
 	})
 }
 
+// Who asks while a key is looked up waits for that, so that a slow store is not asked by
+// each stream. A key that was ended meanwhile is looked up again.
+func TestLooksAtOnceAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		id, key := r.newKey(t, tokenvault.APIKeyInput{})
+		path := "/v1/auth-requests/" + r.ask(t, "alice").ID
+		r.store.slow.Store(int64(time.Second))
+		before := r.store.keyReads.Load()
+		var ends []func() (answer, time.Duration)
+		for range 20 {
+			ends = append(ends, begin(func() answer { return r.with(key, "GET", path, "", streams) }))
+		}
+		<-time.After(lookAgain + 3*time.Second/2) // in the middle of the looks
+		if reads := r.store.keyReads.Load() - before; reads != 2 {
+			t.Errorf("the key was looked up %d times for the first look of 20 streams, want 1", reads-1)
+		}
+		if err := r.RevokeAPIKey(t.Context(), admin, id); err != nil {
+			t.Fatal(err)
+		}
+		r.with(key, "GET", path, "").want(t, http.StatusUnauthorized, "unauthenticated")
+		for _, end := range ends {
+			if told, took := end(); took > 3*lookAgain {
+				t.Errorf("a stream ends after %s: %s", took, told.text)
+			}
+		}
+	})
+}
+
+// A store that does not answer lets nobody hear more than an answering one would, and
+// what waits is told that it may come again.
+func TestALookThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const end = 2*lookAgain + time.Second
+		r := newRig(t)
+		_, key := r.newKey(t, tokenvault.APIKeyInput{TTL: end})
+		path := "/v1/auth-requests/" + r.ask(t, "alice").ID
+		stream := begin(func() answer { return r.with(key, "GET", path, "", streams) })
+		poll := begin(func() answer { return r.with(key, "GET", path+"?wait=50s", "") })
+		<-time.After(lookAgain + time.Second)
+		r.store.slow.Store(int64(time.Hour))
+		refused, _ := poll()
+		refused.want(t, http.StatusServiceUnavailable, "unavailable")
+		told, took := stream()
+		if took > end {
+			t.Errorf("the stream ends after %s, and its key after %s", took, end)
+		}
+		wantPending(t, told)
+		<-time.After(lookTimeout) // the last look is given up
+	})
+}
+
+// changing is an authenticator whose session is another user's by the time it is looked at.
+type changing struct{ headerAuth }
+
+func (changing) Recheck(*http.Request) (tokenvault.Actor, time.Time, error) {
+	return person("eve"), time.Time{}, nil
+}
+
+func TestAProofIsOfWhoAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.browser = NewHandler(r.Vault, changing{}, nil)
+		path := "/auth-requests/" + r.ask(t, "alice").ID
+		stream := begin(func() answer { return r.as("alice", "GET", path, "", streams) })
+		told, took := stream()
+		told.want(t, http.StatusUnauthorized, "unauthenticated")
+		if took > 0 {
+			t.Errorf("it takes %s", took)
+		}
+	})
+}
+
 // pipes serves h in memory, where time is the test's, and returns a client of it.
 func pipes(t *testing.T, h http.Handler) *http.Client {
 	t.Helper()

@@ -55,10 +55,18 @@ type watched struct {
 	*memory.Store
 	writes   atomic.Int32
 	keyReads atomic.Int32
+	slow     atomic.Int64 // how long it takes to read a key, in nanoseconds
 }
 
 func (s *watched) GetAPIKey(ctx context.Context, id string) (tokenvault.FoundAPIKey, error) {
 	s.keyReads.Add(1)
+	if slow := time.Duration(s.slow.Load()); slow > 0 {
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return tokenvault.FoundAPIKey{}, ctx.Err()
+		}
+	}
 	return s.Store.GetAPIKey(ctx, id)
 }
 
