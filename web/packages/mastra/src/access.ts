@@ -173,7 +173,7 @@ function allows(hosts: string[], url: URL): boolean {
   return url.protocol === "https:" && (exact || (port === "443" && hosts.includes(url.hostname)));
 }
 
-/** A stream can be sent once only. */
-function replayable(body: RequestInit["body"]): boolean {
-  return !(body instanceof ReadableStream);
+/** A stream can be sent once only; Node's fetch takes its own streams and generators too. */
+function replayable(body: unknown): boolean {
+  return !(body instanceof ReadableStream) && !(body instanceof Object && Symbol.asyncIterator in body);
 }

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { type AgentClient, createAgentClient } from "@ai-token-vault/client";
 import { Mastra } from "@mastra/core";
 import { Agent } from "@mastra/core/agent";
@@ -238,6 +239,23 @@ test("requests at once report once what was refused", async () => {
     [undefined, undefined],
     [undefined, 1],
   ]);
+});
+
+test("what can be sent once is not sent again without its body", async () => {
+  server.connected.add("alice");
+  server.fresh = "token-2"; // the first is refused
+  async function* parts() {
+    yield Buffer.from("a");
+  }
+  for (const body of [parts(), Readable.from(parts()), new Blob(["a"]).stream()]) {
+    server.requests = [];
+    const once = async (_: object, access: Access) => {
+      const init = { method: "POST", body, duplex: "half" } as unknown as RequestInit;
+      return (await access.fetch(`${server.url}/repos`, init)).status;
+    };
+    expect(await run(tool({ execute: once }))).toBe(401);
+    expect(server.requests).toHaveLength(1);
+  }
 });
 
 test("a call keeps to its account when the owner chooses another meanwhile", async () => {
