@@ -171,3 +171,21 @@ func TestK8AFailingAuditLogAnswersNoCheck(t *testing.T) {
 		}
 	})
 }
+
+// Who keeps to the account of a check is asked for one again once the owner ended it.
+func TestAnAccountThatEndsAfterTheCheckPauses(t *testing.T) {
+	r := newRig(t)
+	id := r.connect(t, "read").ConnectionID
+	if _, err := r.check(t, "read"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Revoke(t.Context(), aliceUser, id); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Resolve(t.Context(), aliceAgent, tokenvault.ResolveRequest{
+		ProviderID: "mail", ConnectionID: id, Scopes: []string{"read"}, Release: tokenvault.ReleaseToken,
+	})
+	if required, ok := errors.AsType[*tokenvault.AuthRequiredError](err); !ok || required.Request.Reason != tokenvault.ReasonRevoked {
+		t.Errorf("Resolve: %v, want a request for what was revoked", err)
+	}
+}

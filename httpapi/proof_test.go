@@ -310,6 +310,36 @@ func TestALookThatHangs(t *testing.T) {
 	})
 }
 
+// Who signs out, at whichever process, ends the streams of that session and of no other.
+func TestSigningOutEndsTheStreamsOfTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		path := "/auth-requests/" + r.ask(t, "alice").ID
+		signedIn := func() (tokenvault.Secret, func() (answer, time.Duration)) {
+			s, err := r.SignIn(t.Context(), person("alice"), time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Token, begin(func() answer {
+				return request(r.browser, "GET", r.Mount()+path, "", streams,
+					header("Authorization", "Bearer "+s.Token.Reveal()), header("Origin", r.PublicURL()))
+			})
+		}
+		mine, end := signedIn()
+		_, other := signedIn()
+		<-time.After(time.Minute)
+		if err := r.SignOut(t.Context(), mine); err != nil {
+			t.Fatal(err)
+		}
+		if _, took := end(); took > time.Minute+lookAgain {
+			t.Errorf("the stream ends after %s", took)
+		}
+		if _, took := other(); took != time.Hour {
+			t.Errorf("the stream of another session ends after %s", took)
+		}
+	})
+}
+
 // changing is an authenticator whose session is another user's by the time it is looked at.
 type changing struct{ headerAuth }
 
