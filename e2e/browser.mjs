@@ -15,8 +15,11 @@ const options = (extra) => ({
   args: [...flags, ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), ...extra],
 });
 
+/** Starts a browser by what start does. One that crashes at its very start, as Chromium does now and then, is started once more. */
+const started = (start) => start().catch(start);
+
 /** Launches a headless browser. */
-export const launch = (extra = []) => chromium.launch(options(extra));
+export const launch = (extra = []) => started(() => chromium.launch(options(extra)));
 
 /**
  * Launches a headless browser of one person: a profile of its own, which blocks third-party cookies unless it is said
@@ -27,7 +30,7 @@ export async function person(context = {}, { thirdPartyCookies = false } = {}) {
   await mkdir(path.join(profile, 'Default'));
   const preferences = { profile: { cookie_controls_mode: thirdPartyCookies ? 0 : 1, block_third_party_cookies: !thirdPartyCookies } };
   await writeFile(path.join(profile, 'Default', 'Preferences'), JSON.stringify(preferences));
-  const browser = await chromium.launchPersistentContext(profile, { ...options([]), ...context });
+  const browser = await started(() => chromium.launchPersistentContext(profile, { ...options([]), ...context }));
   const gone = new Promise((resolve) => browser.on('close', () => resolve(rm(profile, { recursive: true, force: true, maxRetries: 5 }))));
   const close = browser.close.bind(browser);
   browser.close = async () => { // with its profile

@@ -45,8 +45,23 @@ func New(ctx context.Context, opts Options) (*Browser, error) {
 	return b, nil
 }
 
-// start boots a browser for a session.
+// start boots a browser for a session. One that ends before it has answered is booted
+// once more: now and then a Chromium crashes at its very start.
 func (b *Browser) start(ctx context.Context, req tokenvault.BrowserRequest) (pool.Browser, error) {
+	r, err := b.boot(ctx, req)
+	if errors.Is(err, errEndedAtOnce) {
+		b.config.opts.Logger.WarnContext(ctx, "a browser is started again", slog.String("error", err.Error()))
+		r, err = b.boot(ctx, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.watch.add(r.machine)
+	return r, nil
+}
+
+// boot boots a browser, and waits for its first answer.
+func (b *Browser) boot(ctx context.Context, req tokenvault.BrowserRequest) (*running, error) {
 	width, height := defaultWidth, defaultHeight
 	if req.Width > 0 && req.Height > 0 {
 		width, height = req.Width, req.Height
@@ -60,7 +75,6 @@ func (b *Browser) start(ctx context.Context, req tokenvault.BrowserRequest) (poo
 		return nil, errors.Join(m.blame(ctx, err), r.End(context.WithoutCancel(ctx)))
 	}
 	m.process.words.forget()
-	b.watch.add(m)
 	return r, nil
 }
 

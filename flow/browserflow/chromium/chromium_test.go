@@ -308,3 +308,39 @@ func TestSuites(t *testing.T) {
 	browsertest.Sessions(t, a)
 	browsertest.Logins(t, a)
 }
+
+// A browser that crashes before it has answered is started again, once.
+func TestACrashAtTheStart(t *testing.T) {
+	for _, crashes := range []int{1, 2} {
+		dir, err := os.MkdirTemp("", "tv-crash-") //nolint:usetesting // for the browser's user to reach
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o777); err != nil { // that user writes here
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "chromium")
+		script := fmt.Sprintf("#!/bin/sh\n[ \"$1\" != --version ] || exec %[3]s \"$@\"\necho >>%[1]s/starts\n[ $(wc -l <%[1]s/starts) -le %[2]d ] && kill -SEGV $$\nexec %[3]s \"$@\"\n", dir, crashes, newConfig(t, Options{}).path)
+		if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		host := site(t, page("<title>login</title>"))
+		s, err := newBrowser(t, Options{AllowHosts: []string{host}, Path: path}).Open(t.Context(), login("a", host, "/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var phase tokenvault.BrowserPhase
+		eventually(t, "the session is open or has ended", func() bool {
+			phase = statusOf(t, s).Phase
+			return phase == tokenvault.BrowserOpen || phase == tokenvault.BrowserEnded
+		})
+		if opened := phase == tokenvault.BrowserOpen; opened != (crashes == 1) {
+			t.Errorf("after %d crashes the session is %s", crashes, phase)
+		}
+		starts, err := os.ReadFile(filepath.Join(dir, "starts"))
+		if err != nil || len(starts) != 2 {
+			t.Errorf("%d starts, %v, want 2", len(starts), err)
+		}
+	}
+}

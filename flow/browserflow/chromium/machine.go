@@ -55,6 +55,8 @@ func (m *machine) end(ctx context.Context) error {
 	return m.ended
 }
 
+var errEndedAtOnce = errors.New("the browser ended at once")
+
 // blame adds why the browser ended, if it has, to an error of talking to it.
 func (m *machine) blame(ctx context.Context, err error) error {
 	if !errors.Is(err, cdp.ErrClosed) {
@@ -65,5 +67,5 @@ func (m *machine) blame(ctx context.Context, err error) error {
 	case <-ctx.Done():
 		return err
 	}
-	return errors.New("the browser ended at once: " + m.process.why())
+	return fmt.Errorf("%w: %s", errEndedAtOnce, m.process.why())
 }
