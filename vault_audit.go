@@ -119,6 +119,9 @@ func (a *auditLog) enqueue(ctx context.Context, entry auditEntry) error {
 	case <-a.stop:
 		return ErrClosed
 	case <-ctx.Done():
+		if len(a.queue) < cap(a.queue) { // it was given up for another reason
+			return fmt.Errorf("audit entry not written: %w", ctx.Err())
+		}
 		return fmt.Errorf("audit log is full: %w", ErrUnavailable)
 	}
 }
