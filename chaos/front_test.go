@@ -24,7 +24,7 @@ type front struct {
 	up   []string // addresses
 	next atomic.Int64
 
-	failed atomic.Pointer[error] // the last request that no replica answered
+	failed atomic.Pointer[error] // the last request that no replica answered, while its caller waited
 }
 
 func newFront(t *testing.T) *front {
@@ -37,8 +37,10 @@ func newFront(t *testing.T) *front {
 			r.Out.Host = r.In.Host // browsers and servers compare it
 		},
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: f.dial},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			f.failed.Store(&err)
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil {
+				f.failed.Store(&err)
+			}
 			w.WriteHeader(http.StatusBadGateway)
 		},
 	})
